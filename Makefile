@@ -1,0 +1,98 @@
+# Only make and python3 >= 3.11 are assumed; uv, where present, makes the set-up faster.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null)
+BIN := .venv/bin
+PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
+GRPCURL_VERSION := v1.9.4
+PYTEST_FLAGS ?= -n 2 --dist worksteal
+export UV_PYTHON_DOWNLOADS := never
+
+ifneq ($(UV),)
+INSTALL = uv pip install --quiet --python $(BIN)/python
+else
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help run dev test lint format codegen bench torture tools lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.runtime gen/.stamp ## start the whole gateway on this machine
+	@exec $(BIN)/python -m services
+
+dev: .venv/.dev gen/.stamp ## the same, started again whenever a source file changes
+	@exec $(BIN)/watchfiles --filter python --sigint-timeout 30 "$(BIN)/python -m services" services
+
+test: lint ## lint, types, import contracts, proto lint, then every test
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+lint: .venv/.dev gen/.stamp ## everything but the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/buf lint
+	$(BIN)/buf format -d --exit-code
+
+format: .venv/.dev ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/buf format -w
+
+codegen: gen/.stamp ## generate the gRPC code from protos/ into gen/
+
+bench: .venv/.dev gen/.stamp ## measure what the gateway costs
+	$(BIN)/python -m tests.bench
+
+torture: .venv/.dev gen/.stamp ## kill, freeze and overload real processes, then check every cent
+	$(BIN)/python -m tests.torture
+
+tools: ## fetch grpcurl into .tools/bin (needs Go)
+	@if [ -x .tools/bin/grpcurl ]; then echo "grpcurl is in .tools/bin"; \
+	elif command -v go >/dev/null; then \
+	    GOBIN="$(CURDIR)/.tools/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION); \
+	else echo "No Go here: grpcurl is not installed; what needs it is skipped."; fi
+
+lock: ## resolve the dependencies of pyproject.toml into the hashed locks (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    --custom-compile-command "make lock" pyproject.toml -o requirements.lock > /dev/null
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    --custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock \
+	    -o requirements-dev.lock > /dev/null
+
+clean: ## remove what was made: .venv, gen, caches (the data in .gateway stays)
+	rm -rf .venv gen build dist *.egg-info .tools .pytest_cache .mypy_cache .ruff_cache \
+	    .import_linter_cache .hypothesis
+	find services cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed as editable: gw and the tests follow the sources and gen/ without another install.
+.venv/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements.lock
+	@mkdir -p gen/gateway
+	$(INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "The gateway needs Python 3.11 or newer as python3; or name one: make run PYTHON=python3.12"; exit 1; }
+ifneq ($(UV),)
+	@uv venv --quiet --python "$$(command -v $(PYTHON))" .venv
+else
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "Python's venv module is missing: apt install python3-venv (or install uv), then again."; exit 1; }
+	@$(PYTHON) -m venv .venv
+endif
+
+gen/.stamp: $(PROTOS) .venv/.runtime
+	@rm -rf gen/gateway && mkdir -p gen/gateway
+	@$(BIN)/python -m grpc_tools.protoc -Iprotos \
+	    --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=gen --pyi_out=gen \
+	    --grpc_python_out=gen --mypy_grpc_out=quiet:gen $(PROTOS)
+	@touch $@

@@ -1,0 +1,1 @@
+"""The services of the gateway, and what they share."""

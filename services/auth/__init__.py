@@ -1,0 +1,1 @@
+"""Who is calling: organisations, users, API keys, provider keys, audit."""

@@ -1,0 +1,1 @@
+"""What is true of any of our processes: how to start, dial, log, count, fail."""

@@ -1,0 +1,1 @@
+"""A stand-in provider for demos and tests; not a real model."""
