@@ -1,0 +1,145 @@
+"""The border of a gRPC service: every call crosses these steps, in this order.
+
+metrics (so that refusals are counted) → request id → deadline → credential → handler → errors
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+import structlog
+
+from services.common.access import Access, caller
+from services.common.errors import (
+    GatewayError,
+    Internal,
+    InvalidField,
+    PermissionDenied,
+    to_status,
+)
+from services.common.logs import logger
+from services.common.metrics import RpcMetrics
+
+log = logger("border")
+
+Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+OPEN = frozenset({"grpc.health.v1.Health"})
+"""Services that answer without a credential."""
+
+HOT = "hot"
+ADMIN = "admin"
+REFLECTION = "reflection"
+
+
+class Border(grpc.aio.ServerInterceptor):
+    """Wraps every handler of a server.
+
+    ``trust`` maps a full service name to who may call it: ``HOT`` needs the service token and a
+    deadline, ``ADMIN`` an admin key (or the service token), ``REFLECTION`` either.
+    """
+
+    def __init__(self, access: Access, metrics: RpcMetrics, trust: Mapping[str, str]) -> None:
+        self._access = access
+        self._metrics = metrics
+        self._trust = trust
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        service = method.rpartition("/")[0].lstrip("/")
+        if handler is None or service in OPEN:
+            return handler
+        trust = self._trust.get(service, ADMIN)
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._wrap(method, trust, handler.unary_unary),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return grpc.stream_stream_rpc_method_handler(
+            self._wrap_stream(method, trust, handler.stream_stream),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _wrap(self, method: str, trust: str, inner: Any) -> Handler:
+        running = self._metrics.running.labels(method)
+        seconds = self._metrics.seconds.labels(method)
+        succeeded = self._metrics.calls.labels(method, "OK")
+
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            running.inc()
+            started = time.perf_counter()
+            try:
+                await self._admit(trust, context)
+                answer = await inner(request, context)
+                succeeded.inc()
+                return answer
+            except GatewayError as error:
+                await self._refuse(method, error, context)
+            except (grpc.aio.AbortError, grpc.aio.BaseError):
+                raise
+            except Exception as error:
+                log.exception("handler_failed", method=method)
+                await self._refuse(method, _internal(error), context)
+            finally:
+                running.dec()
+                seconds.observe(time.perf_counter() - started)
+                structlog.contextvars.unbind_contextvars("request_id")
+
+        return call
+
+    def _wrap_stream(self, method: str, trust: str, inner: Any) -> Any:
+        async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                await self._admit(trust, context)
+            except GatewayError as error:
+                await self._refuse(method, error, context)
+            async for answer in inner(requests, context):
+                yield answer
+
+        return call
+
+    async def _admit(self, trust: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        metadata = {
+            str(key): value if isinstance(value, str) else value.decode("latin-1")
+            for key, value in context.invocation_metadata() or ()
+        }
+        if "x-request-id" in metadata:
+            structlog.contextvars.bind_contextvars(request_id=metadata["x-request-id"])
+        if trust == HOT and context.time_remaining() is None:
+            raise InvalidField("deadline", "must be set", reason="DEADLINE_MISSING")
+        found = await self._access.identify(metadata, context.peer())
+        if trust == HOT and not found.service:
+            raise PermissionDenied("This RPC is for the gateway's own processes")
+        caller.set(found)
+
+    async def _refuse(
+        self, method: str, error: GatewayError, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        self._metrics.calls.labels(method, error.reason).inc()
+        if error.__cause__ is not None:
+            log.warning(
+                "rpc_refused", method=method, reason=error.reason, cause=repr(error.__cause__)
+            )
+        status = to_status(error)
+        await context.abort(
+            status.code,
+            status.details,
+            # Our refusals are final for this attempt: gRPC must not repeat them by itself.
+            (*status.trailing_metadata, ("grpc-retry-pushback-ms", "-1")),
+        )
+
+
+def _internal(cause: Exception) -> Internal:
+    error = Internal("The server had an error; its log has the cause under the request id")
+    error.__cause__ = cause
+    return error

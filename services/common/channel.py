@@ -1,0 +1,54 @@
+"""gRPC options that client and server must agree on, and credentials from certificate files."""
+
+from pathlib import Path
+
+import grpc
+
+_PING_EVERY_MS = 30_000
+
+CLIENT_OPTIONS: list[tuple[str, object]] = [
+    ("grpc.keepalive_time_ms", _PING_EVERY_MS),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.enable_retries", 1),
+]
+
+SERVER_OPTIONS: list[tuple[str, object]] = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", _PING_EVERY_MS // 2),
+    ("grpc.http2.max_ping_strikes", 4),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.max_receive_message_length", 1 << 20),
+    ("grpc.max_concurrent_streams", 4_096),
+]
+
+
+def is_local(address: str) -> bool:
+    """Whether a ``host:port`` or ``unix:`` address is reachable from this machine only."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def server_credentials(cert: str, key: str, ca: str) -> grpc.ServerCredentials:
+    """mTLS: clients must present a certificate of ``ca`` (PEM files)."""
+    return grpc.ssl_server_credentials(
+        [(Path(key).read_bytes(), Path(cert).read_bytes())],
+        root_certificates=Path(ca).read_bytes(),
+        require_client_auth=True,
+    )
+
+
+def channel_credentials(cert: str, key: str, ca: str) -> grpc.ChannelCredentials:
+    """mTLS: our certificate, and the authority that must have signed the server's (PEM files)."""
+    return grpc.ssl_channel_credentials(
+        root_certificates=Path(ca).read_bytes(),
+        private_key=Path(key).read_bytes(),
+        certificate_chain=Path(cert).read_bytes(),
+    )

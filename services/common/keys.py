@@ -1,0 +1,158 @@
+"""Every key of the KV, spelled once.
+
+``{o}`` is a literal Redis hash tag: all keys of one organisation lie in one slot, so that one
+script can read and change key, user and organisation together, on a cluster too.
+"""
+
+import re
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+ORGS = "orgs"
+"""Sorted set of all organisation ids, living and deleted; all scores 0, so ordered by id."""
+
+PLATFORM_AUDIT = "audit"
+"""Stream: audit entries that belong to no organisation."""
+
+PLATFORM_AUDIT_HEAD = "audit:head"
+ADMIN_KEYS = "adminkeys"
+"""Sorted set of admin key ids."""
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` may stand inside a key. Braces would move a key to another slot."""
+    return _ID.fullmatch(text) is not None
+
+
+# Owned by auth -----------------------------------------------------------------------------
+
+
+def api_key(key_hash: str) -> str:
+    """Hash: ``org``, ``user``, ``key``. A pure lookup."""
+    return f"apikey:{key_hash}"
+
+
+def user_directory(user: str) -> str:
+    """String: the organisation of a user, kept after deletion."""
+    return f"user:{user}"
+
+
+def org_config(org: str) -> str:
+    """Hash: see ``services.auth.store`` for auth's fields; quota reads ``status``, ``limit``,
+    ``models``, ``rpm``, ``tpm``, ``concurrency``, ``revision``, ``failure_mode``,
+    ``fallback_daily``."""
+    return f"org:{{{org}}}:config"
+
+
+def org_users(org: str) -> str:
+    """Sorted set of user ids, all scores 0."""
+    return f"org:{{{org}}}:users"
+
+
+def org_emails(org: str) -> str:
+    """Hash: lower-case e-mail address to user id."""
+    return f"org:{{{org}}}:emails"
+
+
+def org_counts(org: str) -> str:
+    """Hash: ``users``, ``keys``, ``active_keys``, ``revoked_keys``."""
+    return f"org:{{{org}}}:counts"
+
+
+def provider_keys(org: str) -> str:
+    """Hash: provider name to an encrypted envelope (JSON)."""
+    return f"org:{{{org}}}:provider-keys"
+
+
+def user_config(org: str, user: str) -> str:
+    """Hash: quota reads ``status``, ``limit``, ``models``, ``rpm``, ``tpm``, ``concurrency``."""
+    return f"user:{{{org}}}:{user}:config"
+
+
+def user_keys(org: str, user: str) -> str:
+    """Sorted set of key ids, scored by creation time in milliseconds."""
+    return f"user:{{{org}}}:{user}:keys"
+
+
+def key_config(org: str, key: str) -> str:
+    """Hash: quota reads ``status``, ``expires`` (Unix ms, absent: never), ``limit``, ``models``,
+    ``rpm``, ``tpm``, ``concurrency``; and writes ``last_used``."""
+    return f"key:{{{org}}}:{key}:config"
+
+
+def audit(org: str) -> str:
+    """Stream: the organisation's hash-chained audit trail."""
+    return f"audit:{{{org}}}"
+
+
+def audit_head(org: str) -> str:
+    """String: hash of the newest audit entry."""
+    return f"audit:{{{org}}}:head"
+
+
+def admin_key(key_hash: str) -> str:
+    """Hash: ``id``, ``name``, ``org`` (empty: platform), ``status``."""
+    return f"adminkey:{key_hash}"
+
+
+def admin_key_index(admin_key_id: str) -> str:
+    """String: the hash under which an admin key is stored."""
+    return f"adminkeyid:{admin_key_id}"
+
+
+def idempotency(digest: str) -> str:
+    """String: fingerprint and sealed answer of an admin write, 24 hours."""
+    return f"idempotency:{digest}"
+
+
+# Owned by quota ----------------------------------------------------------------------------
+
+
+def org_quota(org: str) -> str:
+    """Hash: ``<month>:spent``, ``:held``, ``:requests``, ``:input_tokens``, ``:output_tokens``…"""
+    return f"org:{{{org}}}:quota"
+
+
+def user_quota(org: str, user: str) -> str:
+    """Hash: as :func:`org_quota`, and ``<month>:reset`` (nano-USD forgiven)."""
+    return f"user:{{{org}}}:{user}:quota"
+
+
+def key_quota(org: str, key: str) -> str:
+    """Hash: as :func:`org_quota`."""
+    return f"key:{{{org}}}:{key}:quota"
+
+
+def hold(org: str, reservation: str) -> str:
+    """Hash: one reservation, kept as a tombstone after its end."""
+    return f"hold:{{{org}}}:{reservation}"
+
+
+def holds(org: str) -> str:
+    """Sorted set: ``<reservation> <user> <key>`` scored by lease end in milliseconds."""
+    return f"holds:{{{org}}}"
+
+
+def journal(org: str) -> str:
+    """Stream: every money step, append only."""
+    return f"journal:{{{org}}}"
+
+
+def usage_records(org: str, month: str) -> str:
+    """Hash: ``<day>|<user>|<key>|<model>|<measure>`` to an integer."""
+    return f"usage:{{{org}}}:{month}"
+
+
+def rank_by_cost(org: str, month: str) -> str:
+    """Sorted set: user ids scored by nano-USD."""
+    return f"rank:{{{org}}}:{month}:cost"
+
+
+def rank_by_requests(org: str, month: str) -> str:
+    """Sorted set: user ids scored by number of requests."""
+    return f"rank:{{{org}}}:{month}:requests"
+
+
+def grace_shares(org: str, day: str) -> str:
+    """Hash: edge id to its share of the day's fail-open budget, nano-USD."""
+    return f"grace:{{{org}}}:{day}"

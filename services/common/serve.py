@@ -1,0 +1,125 @@
+"""The life of a gRPC process: start, ready, run, drain."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common.border import Border
+from services.common.channel import SERVER_OPTIONS, is_local, server_credentials
+from services.common.errors import GatewayError
+from services.common.kv import KvUnfit
+from services.common.logs import logger
+from services.common.settings import ServiceSettings, SettingsError
+
+log = logger("serve")
+
+Ready = Callable[[], Awaitable[object]]
+
+_PROBE_SECONDS = 1.0
+_NOTICE_SECONDS = 0.3
+
+
+class Server:
+    """A gRPC server with health and reflection. ``ready`` is asked every second: while it raises
+    a GatewayError, every service is NOT_SERVING."""
+
+    def __init__(
+        self,
+        *,
+        listen: str,
+        settings: ServiceSettings,
+        border: Border,
+        services: Sequence[tuple[str, Callable[[grpc.aio.Server], None]]],
+        ready: Ready,
+    ) -> None:
+        self._settings = settings
+        self._ready = ready
+        self._names = [name for name, _ in services]
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(interceptors=[border], options=SERVER_OPTIONS)
+        for _, add in services:
+            add(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            names = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
+        self.addresses = [self._bind(address.strip()) for address in listen.split(",")]
+
+    def _bind(self, address: str) -> str:
+        """Listen on one address; answers with the address really bound (port 0 picks one)."""
+        tls = (self._settings.tls_cert, self._settings.tls_key, self._settings.tls_ca)
+        if not is_local(address) and not all(tls):
+            raise SettingsError(
+                f"{address} is reachable from other machines: set GATEWAY_TLS_CERT, "
+                "GATEWAY_TLS_KEY and GATEWAY_TLS_CA (see `make certs`), or listen on 127.0.0.1"
+            )
+        try:
+            if all(tls) and not address.startswith("unix:"):
+                port = self._server.add_secure_port(address, server_credentials(*tls))
+            else:
+                port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise SettingsError(f"cannot listen on {address}: is the port busy?") from error
+        host = address.rpartition(":")[0]
+        return address if address.startswith("unix:") else f"{host}:{port}"
+
+    async def start(self) -> None:
+        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+        self._probe = asyncio.create_task(self._watch())
+        log.info("listening", addresses=self.addresses)
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, give clients a moment to notice, let running calls finish."""
+        self._probe.cancel()
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(_NOTICE_SECONDS)
+        await self._server.stop(self._settings.drain_seconds)
+        log.info("stopped")
+
+    async def _watch(self) -> None:
+        serving: bool | None = None
+        while True:
+            try:
+                await self._ready()
+                now, cause = True, ""
+            except GatewayError as error:
+                now, cause = False, f"{error} ({error.__cause__})"
+            if now is not serving:
+                status = health_pb2.HealthCheckResponse
+                await self._set(status.SERVING if now else status.NOT_SERVING)
+                log.info("ready" if now else "not_ready", cause=cause)
+                serving = now
+            await asyncio.sleep(_PROBE_SECONDS if now else _PROBE_SECONDS / 5)
+
+    async def _set(self, status: Any) -> None:
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+
+async def until_signal() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a process's ``main`` on uvloop. What a person must fix (SettingsError, KvUnfit) ends it
+    with one line and exit code 2."""
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(main())
+    except (SettingsError, KvUnfit) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
