@@ -4,8 +4,10 @@ Each process has one frozen settings class; every field names its variable. Valu
 environment, then from ``.env``, then from the default.
 """
 
+import os
 from typing import Annotated, Any, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -73,6 +75,12 @@ class ServiceSettings(Settings):
     drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
         15.0, validation_alias="GATEWAY_DRAIN_SECONDS"
     )
+
+
+def environment(name: str) -> str:
+    """A variable that is named by data (a catalog's ``credential_env``), from the process's
+    environment or ``.env``; empty when unset. Read at start, like every setting."""
+    return os.environ.get(name) or dotenv_values(".env").get(name) or ""
 
 
 def require_secret(name: str, value: SecretStr) -> str:
