@@ -88,7 +88,7 @@ async def require_fit(kv: Kv, *, unsafe: bool) -> list[str]:
     problems: list[str] = []
     warnings: list[str] = []
     version = str(facts.get("valkey_version") or facts.get("redis_version") or "0")
-    if not _recent_enough(version, valkey="valkey_version" in facts):
+    if not recent_enough(version, valkey="valkey_version" in facts):
         problems.append(f"version {version} has known holes or lacks what we need")
     policy = str(facts.get("maxmemory_policy", "unknown"))
     if policy != "noeviction" and int(facts.get("maxmemory", 0)) > 0:
@@ -106,7 +106,7 @@ def is_cluster(kv: Kv) -> bool:
     return isinstance(kv, RedisCluster)
 
 
-def _recent_enough(version: str, *, valkey: bool) -> bool:
+def recent_enough(version: str, *, valkey: bool) -> bool:
     """Floors for CVE-2025-49844 (Lua use-after-free) by release line."""
     parts = tuple(int(p) for p in re.findall(r"\d+", version)[:3])
     line = (parts[0], parts[1]) if len(parts) > 1 else (0, 0)

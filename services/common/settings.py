@@ -83,6 +83,11 @@ def environment(name: str) -> str:
     return os.environ.get(name) or dotenv_values(".env").get(name) or ""
 
 
+def child_environment() -> dict[str, str]:
+    """A copy of this process's environment, for a process it starts."""
+    return dict(os.environ)
+
+
 def require_secret(name: str, value: SecretStr) -> str:
     """The secret's text. Raises SettingsError when it is missing, short or a known default."""
     text = value.get_secret_value()
