@@ -1,0 +1,1 @@
+"""The whole gateway on one machine: what `python -m services` is made of."""

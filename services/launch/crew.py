@@ -1,0 +1,119 @@
+"""The processes that run: started in order, watched together, stopped in reverse order."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from services.launch.child import Child, say
+
+_READY_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+
+class StartFailed(Exception):
+    """A process ended, or never became healthy: which one, why, and its last lines."""
+
+
+class StopAsked(Exception):
+    """A signal came while the processes were still starting."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A process to start; ``healthy`` is asked from a thread and may block for a second.
+    ``inherit`` are file descriptors it keeps; ``grace`` is how long it may take to stop."""
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    healthy: Callable[[], bool]
+    grace: float
+    inherit: Sequence[int] = field(default=())
+
+
+class Crew:
+    """Signals: the first SIGINT, SIGTERM or SIGHUP asks for a clean stop, a SIGINT after that
+    kills. SIGTERM may come twice (from make and from the process group) and means no more."""
+
+    def __init__(self) -> None:
+        self._groups: list[list[tuple[Plan, Child]]] = []
+        self._stop = asyncio.Event()
+        self._kill = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+
+    def _interrupted(self) -> None:
+        (self._kill if self._stop.is_set() else self._stop).set()
+
+    async def start(self, *plans: Plan) -> None:
+        """Start these together, without waiting for their health. They stop together, too."""
+        group: list[tuple[Plan, Child]] = []
+        self._groups.append(group)
+        for plan in plans:
+            child = await Child.start(plan.name, plan.command, plan.environment, plan.inherit)
+            group.append((plan, child))
+
+    async def ready(self) -> None:
+        """Return when everything that was started is healthy. Raises StartFailed, StopAsked."""
+        deadline = time.monotonic() + _READY_SECONDS
+        for plan, child in self._everyone():
+            while not await asyncio.to_thread(plan.healthy):
+                self._check()
+                if time.monotonic() > deadline:
+                    raise StartFailed(_told(child, f"is not healthy after {_READY_SECONDS:.0f} s"))
+                await self._first_event(_POLL_SECONDS)
+        self._check()
+
+    async def watch(self) -> None:
+        """Return when a stop is asked for. Raises StartFailed when a process ends by itself."""
+        await self._first_event(None)
+        if not self._stop.is_set():
+            self._check()
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order; a further SIGINT kills what is left."""
+        self._stop.set()
+        drain = asyncio.create_task(self._drain())
+        hurry = asyncio.create_task(self._kill.wait())
+        await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not drain.done():
+            drain.cancel()
+            say("killed")
+            for _, child in self._everyone():
+                child.kill()
+        await asyncio.gather(drain, return_exceptions=True)
+        await asyncio.gather(*(child.ended for _, child in self._everyone()))
+
+    async def _drain(self) -> None:
+        for group in reversed(self._groups):
+            await asyncio.gather(*(child.stop(plan.grace) for plan, child in group))
+
+    def _everyone(self) -> list[tuple[Plan, Child]]:
+        return [member for group in self._groups for member in group]
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise StopAsked
+        for _, child in self._everyone():
+            if child.ended.done():
+                raise StartFailed(_told(child, f"ended by itself ({_code(child.ended.result())})"))
+
+    async def _first_event(self, seconds: float | None) -> None:
+        stop = asyncio.create_task(self._stop.wait())
+        ends = [child.ended for _, child in self._everyone()]
+        await asyncio.wait([stop, *ends], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+
+
+def _code(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _told(child: Child, what: str) -> str:
+    lines = [f"{child.name} {what}", *(f"  {line}" for line in child.tail)]
+    return "\n".join(lines) if child.tail else f"{lines[0]} and said nothing"
