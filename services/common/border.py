@@ -3,6 +3,8 @@
 metrics (so that refusals are counted) → request id → deadline → credential → handler → errors
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -23,7 +25,7 @@ from services.common.metrics import RpcMetrics
 
 log = logger("border")
 
-Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+Handler = Callable[[Any, Any], Awaitable[Any]]
 
 OPEN = frozenset({"grpc.health.v1.Health"})
 """Services that answer without a credential."""

@@ -38,7 +38,7 @@ def configure(service: str, level: str = "info", form: str = "auto") -> None:
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger for one module."""
-    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(room=name)
     return bound
 
 
