@@ -19,21 +19,14 @@ from services.common.errors import Internal, Unavailable
 
 Kv = Redis | RedisCluster
 
-_UNAVAILABLE_REPLIES = (
-    "OOM",
-    "READONLY",
-    "NOREPLICAS",
-    "LOADING",
-    "CLUSTERDOWN",
-    "MISCONF",
-    "TRYAGAIN",
-    "MASTERDOWN",
-    "BUSY",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
-    "MOVED",
-    "ASK",
+_NOT_NOW_PREFIXES = ("NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGPASS", "LOADING")
+_NOT_NOW = (
+    failures.OutOfMemoryError,
+    failures.ReadOnlyError,
+    failures.ClusterDownError,
+    failures.TryAgainError,
+    failures.AskError,
+    failures.NoPermissionError,
 )
 
 
@@ -62,7 +55,7 @@ def open_kv(url: str, *, timeout_ms: int, connections: int, cluster: bool = Fals
         return client
     options = {**parse_url(url), **bounds}
     pool = BlockingConnectionPool(max_connections=connections, timeout=timeout, **options)
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 @contextmanager
@@ -72,11 +65,10 @@ def kv_errors() -> Iterator[None]:
     try:
         yield
     except failures.ResponseError as error:
-        text = str(error)
-        if text.startswith(_UNAVAILABLE_REPLIES) or "CLUSTERDOWN" in text:
+        if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_PREFIXES):
             raise Unavailable("the KV cannot serve at the moment") from error
         raise Internal("the KV refused a command") from error
-    except (TimeoutError, failures.RedisError, OSError) as error:
+    except (failures.RedisError, failures.RedisClusterException, OSError) as error:
         raise Unavailable("the KV does not answer") from error
 
 
