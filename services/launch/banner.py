@@ -11,7 +11,7 @@ _SIMULATOR = """the simulator: a stand-in for tests and demos, not a real model.
                     Set OPENAI_API_KEY, OPENAI_BASE_URL or AI_GATEWAY_* to use one."""
 
 
-def banner(settings: LaunchSettings, *, kv: str) -> str:
+def banner(settings: LaunchSettings, *, store: str) -> str:
     """The addresses, where data lies, which upstream answers, and the first steps."""
     edge = reachable("GATEWAY_EDGE_LISTEN", settings.edge_listen)
     metrics = [
@@ -25,7 +25,7 @@ AI Gateway is ready. Ctrl-C stops it.
   Admin API         http://{edge}/admin
   gRPC              auth {settings.auth_listen}, quota {settings.quota_listen}
   Metrics           {", ".join(metrics) or "off"}
-  KV                {kv}
+  KV                {store}
   Data and keys     {settings.data_dir}
   Upstream          {settings.upstream or _SIMULATOR}
 

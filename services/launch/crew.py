@@ -1,6 +1,7 @@
 """The processes that run: started in order, watched together, stopped in reverse order."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -57,6 +58,10 @@ class Crew:
             child = await Child.start(plan.name, plan.command, plan.environment, plan.inherit)
             group.append((plan, child))
 
+    def pids(self) -> list[int]:
+        """Ours, then those of the processes, in the order they were started."""
+        return [os.getpid(), *(child.pid for _, child in self._everyone())]
+
     async def ready(self) -> None:
         """Return when everything that was started is healthy. Raises StartFailed, StopAsked."""
         deadline = time.monotonic() + _READY_SECONDS
@@ -77,6 +82,8 @@ class Crew:
     async def stop(self) -> None:
         """Stop everything in reverse order; a further SIGINT kills what is left."""
         self._stop.set()
+        if any(not child.ended.done() for _, child in self._everyone()):
+            say("stopping (Ctrl-C again kills)")
         drain = asyncio.create_task(self._drain())
         hurry = asyncio.create_task(self._kill.wait())
         await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)

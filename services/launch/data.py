@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from services.common.settings import SettingsError
+
 KEY_FILES = {
     "ADMIN_API_KEY": "admin_api_key",
     "GATEWAY_SERVICE_TOKEN": "service_token",
@@ -14,24 +16,25 @@ KEY_FILES = {
 }
 
 
-class DataDirBusy(Exception):
-    """One line for a person: who holds the directory, and what to do."""
-
-
 @contextmanager
 def hold(directory: Path) -> Iterator[int]:
     """Make the directory (0700) and hold its lock; gives the lock's file descriptor.
 
     The KV inherits the descriptor, so the lock outlives a launcher that was killed for as long
-    as its KV still writes there. Raises DataDirBusy.
+    as its KV still writes there. Raises SettingsError.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"GATEWAY_DATA_DIR: cannot write in {directory}: {error.strerror}"
+        ) from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataDirBusy(_who_holds(directory, lock)) from None
+            raise SettingsError(_who_holds(directory, lock)) from None
         note_pids(lock, os.getpid())
         yield lock
     finally:

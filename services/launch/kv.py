@@ -4,11 +4,13 @@ It keeps an append-only file, evicts nothing, and listens on a unix socket only.
 """
 
 import importlib.util
+import os
 import platform
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.common.kv import recent_enough
+from services.common.settings import SettingsError
 
 # sun_path holds 104 bytes on macOS and 108 on Linux, with the final zero.
 SOCKET_PATH_BYTES = 103
 _START_SECONDS = 20.0
 
 
-class KvMissing(Exception):
+class KvMissing(SettingsError):
     """One line for a person: there is no server that could be started."""
 
 
@@ -104,20 +107,35 @@ def answers(socket_path: Path) -> bool:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[str]:
-    """A server for the length of a ``with``; gives its URL. ``directory`` must be short enough
-    for a socket path. Raises KvMissing or RuntimeError."""
+def socket_path(directory: Path) -> Iterator[Path]:
+    """Where the socket of a server goes: into ``directory``, or a directory for the time being
+    when that path is longer than a socket's may be."""
     path = directory / "kv.sock"
-    command = find_server().command(directory, path)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + _START_SECONDS
-        while not answers(path):
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                raise RuntimeError(f"the KV did not start: {process.communicate()[0].decode()}")
-            time.sleep(0.01)
-        yield f"unix://{path}"
-    finally:
-        process.terminate()
-        process.communicate(timeout=_START_SECONDS)
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="gateway-") as short:
+        yield Path(short) / "kv.sock"
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[str]:
+    """A server for the length of a ``with``; gives its URL. Raises KvMissing or RuntimeError."""
+    with socket_path(directory) as path:
+        command = find_server().command(directory, path)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            _await_answer(process, path)
+            yield f"unix://{path}"
+        finally:
+            process.terminate()
+            process.communicate(timeout=_START_SECONDS)
+
+
+def _await_answer(process: subprocess.Popen[bytes], path: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not answers(path):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise RuntimeError(f"the KV did not start: {process.communicate()[0].decode()}")
+        time.sleep(0.01)

@@ -4,20 +4,14 @@ import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-
-class PortTaken(Exception):
-    """One line for a person: the port, and the variable that moves it."""
-
-
-class AddressInvalid(Exception):
-    """One line for a person: the variable, and how an address looks."""
+from services.common.settings import SettingsError
 
 
 def host_and_port(variable: str, address: str) -> tuple[str, int]:
     """``host:port`` or ``[v6]:port``. Port 0 is refused: the other processes could not find it."""
     host, _, port = address.strip().rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise AddressInvalid(f"{variable} is {address!r}: write host:port, like 127.0.0.1:8787")
+        raise SettingsError(f"{variable} is {address!r}: write host:port, like 127.0.0.1:8787")
     return host.strip("[]"), int(port)
 
 
@@ -33,8 +27,8 @@ def reachable(variable: str, listen: str) -> str:
 
 
 def require_free(listens: Mapping[str, str]) -> None:
-    """Raises PortTaken for the first variable whose address cannot be bound now, also when two of
-    them name the same port. An empty address is not used."""
+    """Raises SettingsError for the first variable whose address cannot be bound now, also when
+    two of them name the same port. An empty address is not used."""
     with ExitStack() as held:
         for variable, listen in listens.items():
             for address in filter(None, (part.strip() for part in listen.split(","))):
@@ -53,7 +47,7 @@ def _bound(variable: str, host: str, port: int) -> socket.socket:
     except OSError as error:
         probe.close()
         reason = "is taken" if "in use" in str(error) else f"cannot be used ({error.strerror})"
-        raise PortTaken(
+        raise SettingsError(
             f"port {port} on {host} {reason}: stop what uses it, "
             f"or set {variable}={host}:<another port>"
         ) from None
