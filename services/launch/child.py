@@ -18,6 +18,7 @@ class Child:
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
+        self.shown = True
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._process = process
         self._output = asyncio.create_task(self._pump())
@@ -83,7 +84,8 @@ class Child:
     def _show(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         self.tail.append(text)
-        say(f"{self.name:<9} | {text}")
+        if self.shown:
+            say(f"{self.name:<9} | {text}")
 
 
 def say(text: str) -> None:

@@ -5,12 +5,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.launch.child import Child, say
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
+# One Ctrl-C may arrive twice: from the terminal, and from what we were started by.
+_SAME_INTERRUPT_SECONDS = 1.0
 
 
 class StartFailed(Exception):
@@ -24,14 +26,16 @@ class StopAsked(Exception):
 @dataclass(frozen=True)
 class Plan:
     """A process to start; ``healthy`` is asked from a thread and may block for a second.
-    ``inherit`` are file descriptors it keeps; ``grace`` is how long it may take to stop."""
+    ``grace`` is how long it may take to stop; ``inherit`` are file descriptors it keeps;
+    ``quiet_start`` shows what it says before it is healthy only if that never happens."""
 
     name: str
     command: Sequence[str]
     environment: dict[str, str]
     healthy: Callable[[], bool]
     grace: float
-    inherit: Sequence[int] = field(default=())
+    inherit: Sequence[int] = ()
+    quiet_start: bool = False
 
 
 class Crew:
@@ -42,13 +46,19 @@ class Crew:
         self._groups: list[list[tuple[Plan, Child]]] = []
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
+        self._interrupted_at = float("-inf")
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
 
     def _interrupted(self) -> None:
-        (self._kill if self._stop.is_set() else self._stop).set()
+        now = time.monotonic()
+        again = now - self._interrupted_at > _SAME_INTERRUPT_SECONDS
+        self._interrupted_at = now
+        if self._stop.is_set() and again:
+            self._kill.set()
+        self._stop.set()
 
     async def start(self, *plans: Plan) -> None:
         """Start these together, without waiting for their health. They stop together, too."""
@@ -56,6 +66,7 @@ class Crew:
         self._groups.append(group)
         for plan in plans:
             child = await Child.start(plan.name, plan.command, plan.environment, plan.inherit)
+            child.shown = not plan.quiet_start
             group.append((plan, child))
 
     def pids(self) -> list[int]:
@@ -71,6 +82,7 @@ class Crew:
                 if time.monotonic() > deadline:
                     raise StartFailed(_told(child, f"is not healthy after {_READY_SECONDS:.0f} s"))
                 await self._first_event(_POLL_SECONDS)
+            child.shown = True
         self._check()
 
     async def watch(self) -> None:

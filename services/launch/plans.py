@@ -38,6 +38,7 @@ def environment(
     """What the services are told: what we were told, and what we decided. Makes the keys that
     nobody set. Raises SettingsError for a weak one."""
     told = {
+        **listens(settings),
         "PYTHONUNBUFFERED": "1",
         "GATEWAY_DATA_DIR": str(settings.data_dir.absolute()),
         "REDIS_URL": redis_url,
@@ -72,6 +73,7 @@ def kv_plan(server: KvServer, directory: Path, socket_path: Path, lock: int) -> 
         healthy=lambda: answers(socket_path),
         grace=_KV_GRACE_SECONDS,
         inherit=[lock],
+        quiet_start=True,
     )
 
 

@@ -158,6 +158,19 @@ async def test_a_second_interrupt_kills_at_once(crew: Crew, tmp_path: Path) -> N
     assert not alive(crew.pids()[1])
 
 
+async def test_one_interrupt_that_arrives_twice_is_no_reason_to_kill(
+    crew: Crew, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    await crew.start(member("auth", log))
+    await crew.ready()
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+    await crew.watch()
+    await crew.stop()
+    assert log.read_text() == "start auth\nstop auth\n"
+
+
 async def test_a_second_sigterm_is_no_reason_to_kill(crew: Crew, tmp_path: Path) -> None:
     log = tmp_path / "log"
     await crew.start(member("auth", log))
