@@ -83,7 +83,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "The gateway needs Python 3.11 or newer as python3; or name one: make run PYTHON=python3.12"; exit 1; }
 ifneq ($(UV),)
-	@uv venv --quiet --python "$$(command -v $(PYTHON))" .venv
+	@uv venv --quiet --seed --python "$$(command -v $(PYTHON))" .venv
 else
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	    echo "Python's venv module is missing: apt install python3-venv (or install uv), then again."; exit 1; }

@@ -4,9 +4,11 @@ import ast
 import importlib
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parent.parent
@@ -109,6 +111,23 @@ def test_dev_lock_contains_the_runtime_lock() -> None:
     pins = [set(re.findall(r"^([a-z0-9._-]+==[^ ;]+)", p.read_text(), re.M)) for p in LOCKS]
     dev, runtime = pins
     assert runtime - dev == set()
+
+
+def test_locks_agree_with_the_declared_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = {
+        "requirements.lock": project["project"]["dependencies"],
+        "requirements-dev.lock": project["dependency-groups"]["dev"],
+    }
+    wrong = []
+    for lock, requirements in declared.items():
+        text = (ROOT / lock).read_text()
+        pins = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", text, re.M))
+        for requirement in map(Requirement, requirements):
+            pin = pins.get(requirement.name.lower())
+            if pin is None or not requirement.specifier.contains(pin):
+                wrong.append(f"{lock}: {requirement}, pinned {pin}: run make lock")
+    assert wrong == []
 
 
 def test_nothing_is_left_to_do() -> None:
