@@ -15,7 +15,7 @@ else
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run dev test lint format codegen bench torture tools lock clean
+.PHONY: help run dev test lint format codegen bench torture certs tools lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: .venv/.dev gen/.stamp ## measure what the gateway costs
 
 torture: .venv/.dev gen/.stamp ## kill, freeze and overload real processes, then check every cent
 	$(BIN)/python -m tests.torture
+
+certs: .venv/.runtime ## certificates for mTLS, in .gateway/certs
+	@$(BIN)/python -m services.common.certs .gateway/certs
 
 tools: ## fetch grpcurl into .tools/bin (needs Go)
 	@if [ -x .tools/bin/grpcurl ]; then echo "grpcurl is in .tools/bin"; \

@@ -1,8 +1,4 @@
-"""gRPC options that client and server must agree on, and credentials from certificate files."""
-
-from pathlib import Path
-
-import grpc
+"""gRPC options that client and server must agree on."""
 
 _PING_EVERY_MS = 30_000
 
@@ -34,21 +30,3 @@ def is_local(address: str) -> bool:
         return True
     host = address.rpartition(":")[0].strip("[]")
     return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def server_credentials(cert: str, key: str, ca: str) -> grpc.ServerCredentials:
-    """mTLS: clients must present a certificate of ``ca`` (PEM files)."""
-    return grpc.ssl_server_credentials(
-        [(Path(key).read_bytes(), Path(cert).read_bytes())],
-        root_certificates=Path(ca).read_bytes(),
-        require_client_auth=True,
-    )
-
-
-def channel_credentials(cert: str, key: str, ca: str) -> grpc.ChannelCredentials:
-    """mTLS: our certificate, and the authority that must have signed the server's (PEM files)."""
-    return grpc.ssl_channel_credentials(
-        root_certificates=Path(ca).read_bytes(),
-        private_key=Path(key).read_bytes(),
-        certificate_chain=Path(cert).read_bytes(),
-    )

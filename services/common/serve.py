@@ -13,15 +13,20 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.border import Border
-from services.common.channel import SERVER_OPTIONS, is_local, server_credentials
+from services.common.channel import SERVER_OPTIONS, is_local
 from services.common.errors import GatewayError
 from services.common.kv import KvUnfit
 from services.common.logs import logger
 from services.common.settings import ServiceSettings, SettingsError
+from services.common.tls import Identity, server_credentials
 
 log = logger("serve")
 
 Ready = Callable[[], Awaitable[object]]
+
+LIVE = "live"
+"""A health name that is SERVING while the process runs, whatever the KV does: a restart would not
+bring the KV back."""
 
 _PROBE_SECONDS = 1.0
 _NOTICE_SECONDS = 0.3
@@ -29,7 +34,8 @@ _NOTICE_SECONDS = 0.3
 
 class Server:
     """A gRPC server with health and reflection. ``ready`` is asked every second: while it raises
-    a GatewayError, every service is NOT_SERVING."""
+    a GatewayError, every service is NOT_SERVING. ``health_listen`` tells health and nothing else,
+    without TLS: Kubernetes' own probes cannot present a certificate."""
 
     def __init__(
         self,
@@ -51,29 +57,30 @@ class Server:
         if settings.reflection:
             names = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(names, self._server)
+        self._credentials = _credentials(settings)
         self.addresses = [self._bind(address.strip()) for address in listen.split(",")]
+        self._health_only: grpc.aio.Server | None = None
+        if settings.health_listen:
+            self._health_only = grpc.aio.server(options=SERVER_OPTIONS)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
+            self.health_address = _open(settings.health_listen, self._health_only.add_insecure_port)
 
     def _bind(self, address: str) -> str:
-        """Listen on one address; answers with the address really bound (port 0 picks one)."""
-        tls = (self._settings.tls_cert, self._settings.tls_key, self._settings.tls_ca)
-        if not is_local(address) and not all(tls):
+        tls = self._credentials
+        if tls is not None and not address.startswith("unix:"):
+            return _open(address, lambda at: self._server.add_secure_port(at, tls))
+        if not is_local(address):
             raise SettingsError(
                 f"{address} is reachable from other machines: set GATEWAY_TLS_CERT, "
                 "GATEWAY_TLS_KEY and GATEWAY_TLS_CA (see `make certs`), or listen on 127.0.0.1"
             )
-        try:
-            if all(tls) and not address.startswith("unix:"):
-                port = self._server.add_secure_port(address, server_credentials(*tls))
-            else:
-                port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise SettingsError(f"cannot listen on {address}: is the port busy?") from error
-        host = address.rpartition(":")[0]
-        return address if address.startswith("unix:") else f"{host}:{port}"
+        return _open(address, self._server.add_insecure_port)
 
     async def start(self) -> None:
         await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+        if self._health_only:
+            await self._health_only.start()
         self._probe = asyncio.create_task(self._watch())
         log.info("listening", addresses=self.addresses)
 
@@ -83,6 +90,8 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(_NOTICE_SECONDS)
         await self._server.stop(self._settings.drain_seconds)
+        if self._health_only:
+            await self._health_only.stop(None)
         log.info("stopped")
 
     async def _watch(self) -> None:
@@ -103,6 +112,25 @@ class Server:
     async def _set(self, status: Any) -> None:
         for name in ("", *self._names):
             await self._health.set(name, status)
+        await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
+
+
+def _credentials(settings: ServiceSettings) -> grpc.ServerCredentials | None:
+    """From all three files, or from none."""
+    tls = (settings.tls_cert, settings.tls_key, settings.tls_ca)
+    if any(tls) and not all(tls):
+        raise SettingsError("set GATEWAY_TLS_CERT, GATEWAY_TLS_KEY and GATEWAY_TLS_CA, or none")
+    return server_credentials(Identity(*tls)) if all(tls) else None
+
+
+def _open(address: str, add_port: Callable[[str], int]) -> str:
+    """Listen on one address; answers with the address really bound (port 0 picks one)."""
+    try:
+        port = add_port(address)
+    except RuntimeError as error:
+        raise SettingsError(f"cannot listen on {address}: is the port busy?") from error
+    host = address.rpartition(":")[0]
+    return address if address.startswith("unix:") else f"{host}:{port}"
 
 
 async def until_signal() -> None:

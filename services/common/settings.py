@@ -72,6 +72,7 @@ class ServiceSettings(Settings):
     tls_cert: str = Field("", validation_alias="GATEWAY_TLS_CERT")
     tls_key: str = Field("", validation_alias="GATEWAY_TLS_KEY")
     tls_ca: str = Field("", validation_alias="GATEWAY_TLS_CA")
+    health_listen: str = Field("", validation_alias="GATEWAY_HEALTH_LISTEN")
     drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
         15.0, validation_alias="GATEWAY_DRAIN_SECONDS"
     )
