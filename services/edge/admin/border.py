@@ -1,0 +1,223 @@
+"""The border of the admin API: who asks, what may go wrong, in the words of HTTP.
+
+credential → identity (auth) → handler → the error envelope
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.auth.v1 import admin_pb2
+from gateway.quota.v1 import admin_pb2 as quota_pb2
+from services.common.errors import GatewayError, InvalidField, NotFound, Unauthenticated
+from services.common.ids import new_request_id
+from services.common.keys import is_id
+from services.edge.admin.fields import json_name
+from services.edge.admin.guessing import Guessing
+from services.edge.admin.refusal import Refusal
+from services.edge.admin.remote import ADMIN_SECONDS, Answer, Asked, Metadata, Remote, Rpc, call
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+_IDEMPOTENCY = re.compile(r"[\x21-\x7e]{1,255}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_API_KEY_PREFIX = "gw_live_"
+
+_STATUS = {
+    "CREDENTIAL_INVALID": (401, "invalid_api_key"),
+    "API_KEY_INVALID": (401, "invalid_api_key"),
+    "PERMISSION_DENIED": (403, "permission_denied"),
+    "SUSPENDED": (403, "suspended"),
+    "FIELD_INVALID": (422, "invalid_value"),
+    "RESOURCE_NOT_FOUND": (404, "not_found"),
+    "MODEL_NOT_FOUND": (404, "model_not_found"),
+    "RESOURCE_EXISTS": (409, "already_exists"),
+    "PRECONDITION_FAILED": (409, "precondition_failed"),
+    "IDEMPOTENCY_CONFLICT": (409, "idempotency_conflict"),
+    "TOO_MANY_ATTEMPTS": (429, "too_many_attempts"),
+}
+_UNAVAILABLE_REASONS = ("STORE_UNAVAILABLE", "CLOCK_SKEW")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One admitted admin request."""
+
+    request: Request
+    remote: Remote
+    metadata: Metadata
+    identity: admin_pb2.AdminIdentity
+
+    async def auth(
+        self, rpc: Rpc[Asked, Answer], request: Asked, seconds: float = ADMIN_SECONDS
+    ) -> Answer:
+        return await call(rpc, request, self.metadata, service="auth", seconds=seconds)
+
+    async def quota(
+        self, rpc: Rpc[Asked, Answer], request: Asked, seconds: float = ADMIN_SECONDS
+    ) -> Answer:
+        return await call(rpc, request, self.metadata, service="quota", seconds=seconds)
+
+    def id(self, name: str) -> str:
+        """An id out of the path. What cannot be an id is unknown, like any other."""
+        value = str(self.request.path_params[name])
+        if not is_id(value):
+            raise NotFound(f"{name} {value[:64]!r} is unknown", metadata={"resource": name})
+        return value
+
+
+Handler = Callable[[Ask], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Border:
+    """Turns handlers into Starlette endpoints."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+        self._guessing = Guessing(remote)
+
+    def guard(self, methods: dict[str, Handler], *, anyone_up: bool = False) -> Endpoint:
+        """An endpoint that admits operators only, with a handler for each method. ``anyone_up``
+        lets quota identify the caller while auth is away, for the routes that tell what is up."""
+
+        async def endpoint(request: Request) -> Response:
+            request_id = _request_id(request)
+            try:
+                ask = await self._admit(request, request_id, anyone_up)
+                method = "GET" if request.method == "HEAD" else request.method
+                response = await methods[method](ask)
+            except Refusal as refusal:
+                response = _envelope(refusal)
+            except GatewayError as error:
+                response = _envelope(_translate(error, request_id))
+            response.headers["x-request-id"] = request_id
+            response.headers.setdefault("cache-control", "no-store")
+            return response
+
+        return endpoint
+
+    async def _admit(self, request: Request, request_id: str, anyone_up: bool) -> Ask:
+        peer = request.client.host if request.client else "unknown"
+        metadata = self._remote.as_operator(
+            _credential(request),
+            peer=peer,
+            request_id=request_id,
+            idempotency_key=_idempotency_key(request),
+        )
+        try:
+            identity = await self._identify(metadata, anyone_up)
+        except GatewayError as error:
+            if error.reason == "TOO_MANY_ATTEMPTS":
+                await self._guessing.report(peer, request_id)
+            raise
+        return Ask(request, self._remote, metadata, identity)
+
+    async def _identify(self, metadata: Metadata, anyone_up: bool) -> admin_pb2.AdminIdentity:
+        try:
+            return await call(
+                self._remote.auth.GetAdminIdentity,
+                admin_pb2.GetAdminIdentityRequest(),
+                metadata,
+                service="auth",
+            )
+        except GatewayError as error:
+            if not anyone_up or error.reason not in _UNAVAILABLE_REASONS:
+                raise
+        return await self._identify_by_quota(metadata)
+
+    async def _identify_by_quota(self, metadata: Metadata) -> admin_pb2.AdminIdentity:
+        """Quota knows the same credentials; that it answers at all is the identification."""
+        rpc = self._remote.quota.GetMetrics
+        await call(rpc, quota_pb2.GetMetricsRequest(), metadata, service="quota")
+        return admin_pb2.AdminIdentity()
+
+
+def _credential(request: Request) -> str:
+    """The operator's key. Raises Refusal: 401 without one, 403 for a key holder's."""
+    given = request.headers.getlist("authorization")
+    if len(given) > 1:
+        raise Refusal(
+            400, "duplicate_header", "Send one Authorization header only", "authorization"
+        )
+    scheme, _, token = (given[0] if given else "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
+        raise Refusal(
+            401,
+            "invalid_api_key",
+            "Send the admin key as `Authorization: Bearer ADMIN_API_KEY`",
+            www_authenticate="Bearer",
+        )
+    if token.startswith(_API_KEY_PREFIX):
+        raise Refusal(403, "permission_denied", "An API key may not use the admin API")
+    return token
+
+
+def _idempotency_key(request: Request) -> str:
+    value = request.headers.get("idempotency-key", "")
+    if "idempotency-key" in request.headers and not _IDEMPOTENCY.fullmatch(value):
+        raise Refusal(
+            422,
+            "invalid_value",
+            "Idempotency-Key must have 1 to 255 visible ASCII characters",
+            "idempotency-key",
+        )
+    return value
+
+
+def _request_id(request: Request) -> str:
+    """The id the edge gave this request; one of our own where this API is served alone."""
+    given = getattr(request.state, "request_id", "") or request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def _translate(error: GatewayError, request_id: str) -> Refusal:
+    if error.reason in _UNAVAILABLE_REASONS:
+        service = error.metadata.get("service", "auth")
+        seconds = max(1, -(-(error.retry_after_ms or 1_000) // 1_000))
+        return Refusal(
+            503,
+            f"{service}_unavailable",
+            f"The {service} service cannot answer at the moment; nothing was changed that this "
+            "answer would have confirmed. Try again, with the same Idempotency-Key",
+            retry_after=str(seconds),
+        )
+    if error.reason not in _STATUS:
+        return Refusal(500, "internal_error", f"The server had an error ({request_id})")
+    status, code = _STATUS[error.reason]
+    param = error.metadata.get("field") or error.metadata.get("resource")
+    message = error.message
+    headers = {}
+    if isinstance(error, InvalidField):
+        param = json_name(error.field)
+        message = f"{param} {error.problem}"
+    elif param:
+        param = json_name(param)
+    if isinstance(error, Unauthenticated):
+        message = "The admin key is wrong, or was revoked"
+        headers["www_authenticate"] = "Bearer"
+    if error.retry_after_ms is not None:
+        headers["retry_after"] = str(max(1, -(-error.retry_after_ms // 1_000)))
+    return Refusal(status, code, message, param, **headers)
+
+
+def _envelope(refusal: Refusal) -> Response:
+    kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
+    if refusal.status == 429:
+        kind = "requests"
+    error = {
+        "message": refusal.message,
+        "type": kind,
+        "param": refusal.param,
+        "code": refusal.code,
+    }
+    return Response(
+        orjson.dumps({"error": error}),
+        status_code=refusal.status,
+        headers=refusal.headers,
+        media_type="application/json",
+    )

@@ -1,0 +1,78 @@
+"""The admin RPCs of auth and quota, called on behalf of the operator who asked."""
+
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+import grpc
+
+from gateway.auth.v1 import admin_pb2_grpc as auth_grpc
+from gateway.auth.v1 import auth_pb2_grpc
+from gateway.quota.v1 import admin_pb2_grpc as quota_grpc
+from services.common.errors import Unavailable, from_rpc
+
+ADMIN_SECONDS = 5.0
+LONG_SECONDS = 60.0
+"""For RPCs that read a whole journal."""
+
+Metadata = tuple[tuple[str, str], ...]
+
+Asked = TypeVar("Asked", contravariant=True)
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Rpc(Protocol[Asked, Answer]):
+    """One unary RPC of a stub."""
+
+    def __call__(
+        self, request: Asked, *, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> Awaitable[Answer]: ...
+
+
+class Remote:
+    """Both services. The channels belong to whoever opened them."""
+
+    def __init__(
+        self, auth: grpc.aio.Channel, quota: grpc.aio.Channel, *, service_token: str
+    ) -> None:
+        self.auth = auth_grpc.AuthAdminServiceStub(auth)
+        self.quota = quota_grpc.QuotaAdminServiceStub(quota)
+        self.events = auth_pb2_grpc.AuthServiceStub(auth)
+        self._service_token = service_token
+
+    def as_operator(
+        self, credential: str, *, peer: str, request_id: str, idempotency_key: str
+    ) -> Metadata:
+        """What auth and quota need to know: who asks (the operator), through whom (this edge) and
+        from where (the client's address, by which guessing is counted)."""
+        metadata = (
+            ("authorization", f"Bearer {credential}"),
+            ("x-gateway-service", self._service_token),
+            ("x-gateway-peer", peer),
+            ("x-request-id", request_id),
+        )
+        return (*metadata, ("idempotency-key", idempotency_key)) if idempotency_key else metadata
+
+    def as_service(self, request_id: str) -> Metadata:
+        """For what the edge does in its own name."""
+        return (
+            ("authorization", f"Bearer {self._service_token}"),
+            ("x-request-id", request_id),
+        )
+
+
+async def call(
+    rpc: Rpc[Asked, Answer],
+    request: Asked,
+    metadata: Metadata,
+    *,
+    service: str,
+    seconds: float = ADMIN_SECONDS,
+) -> Answer:
+    """One RPC within ``seconds``. Raises GatewayError; ``service`` names who was unavailable."""
+    try:
+        return await rpc(request, timeout=seconds, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        translated = from_rpc(error)
+        if isinstance(translated, Unavailable):
+            translated.metadata["service"] = service
+        raise translated from None

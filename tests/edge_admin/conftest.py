@@ -1,0 +1,51 @@
+"""The admin API over a recorder that stands for auth and quota."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from services.edge.admin.remote import Remote
+from services.edge.admin.routes import admin_routes
+from tests.edge_admin.recorder import Recorder
+
+ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
+SERVICE_TOKEN = "a-service-token-of-more-than-32-characters"
+
+
+@dataclass
+class Api:
+    http: httpx.AsyncClient
+    recorder: Recorder
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return await self.http.request(method, path, **options)
+
+
+@pytest.fixture
+async def recorder_channel() -> AsyncIterator[tuple[Recorder, grpc.aio.Channel]]:
+    recorder = Recorder()
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((recorder,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield recorder, channel
+    await server.stop(0)
+
+
+@pytest.fixture
+async def api(recorder_channel: tuple[Recorder, grpc.aio.Channel]) -> AsyncIterator[Api]:
+    recorder, channel = recorder_channel
+    remote = Remote(channel, channel, service_token=SERVICE_TOKEN)
+    app = Starlette(routes=admin_routes(remote))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://edge", headers=headers
+    ) as http:
+        yield Api(http, recorder)
