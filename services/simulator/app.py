@@ -47,6 +47,7 @@ def app(settings: SimulatorSettings) -> Starlette:
         post(f"{_COMPAT}/chat/completions", chat, Family.COMPAT),
         post(f"{_REST}/chat/completions", chat, Family.REST),
         post(f"{_REST}/responses", responses, Family.REST, done=False),
+        Route("/healthz", _health, methods=["GET"]),
         Route("/_sim/log", _log, methods=["GET", "DELETE"]),
         Route("/_sim/stats", _stats, methods=["GET"]),
     ]
@@ -58,6 +59,10 @@ def app(settings: SimulatorSettings) -> Starlette:
     simulator.router.redirect_slashes = False
     simulator.state.witness = witness
     return simulator
+
+
+async def _health(_: Request) -> Response:
+    return _json({"status": "ok"})
 
 
 async def _log(request: Request) -> Response:

@@ -86,6 +86,10 @@ def test_an_unknown_address_and_method_are_refused_as_openai_does(wire: Wire) ->
     assert wrong.json()["error"]["code"] == "method_not_supported"
 
 
+def test_it_says_that_it_is_well(wire: Wire) -> None:
+    assert wire.http.get("/healthz").json() == {"status": "ok"}
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff\xfe{}"])
 def test_a_body_that_is_no_json_object_is_refused(wire: Wire, body: bytes) -> None:
     heard = wire.post("/v1/chat/completions", body)

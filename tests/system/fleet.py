@@ -179,6 +179,9 @@ def fleet(
             GATEWAY_SIMULATOR_URL=f"http://{simulator_address}/v1",
             GATEWAY_SIMULATOR_LISTEN=simulator_address,
             GATEWAY_SIMULATOR_LOG=str(directory / "witness.jsonl"),
+            GATEWAY_SIMULATOR_KEEP_BODIES="true",
+            GATEWAY_SIMULATOR_FIRST_TOKEN_MS="0",
+            GATEWAY_SIMULATOR_TOKENS_PER_SECOND="0",
             GATEWAY_DATA_DIR=str(directory / "data"),
             **(settings or {}),
         )
