@@ -1,1 +1,1 @@
-"""Who is calling: organisations, users, API keys, provider keys, audit."""
+"""Who is calling: organisations, users, API keys, provider keys, admin keys, audit trail."""

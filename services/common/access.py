@@ -1,14 +1,16 @@
 """Who may call: the service token for hot RPCs, admin keys for people.
 
 Guessing is slowed per peer: after ``MAX_FAILURES`` wrong credentials within a minute, further
-attempts of that peer are refused without a look at the credential.
+attempts of that peer are refused without a look at the credential. Only our own processes are
+never slowed: somebody who guesses beside an edge must not stop it, and their token is beyond
+guessing.
 """
 
 import hashlib
 import hmac
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -18,6 +20,9 @@ from services.common.kv import Kv, kv_errors
 
 MAX_FAILURES = 10
 WINDOW_SECONDS = 60.0
+RESERVED_NAMES = ("admin", "service")
+"""Who ADMIN_API_KEY and the service token are; no admin key may be called so."""
+
 _MAX_PEERS = 10_000
 _NOT_YOU = "Missing or wrong credential: send `authorization: Bearer <admin key>` metadata"
 
@@ -47,6 +52,10 @@ caller: ContextVar[Caller] = ContextVar("caller")
 """Set by the border interceptor for the RPC that is running."""
 
 
+OnBurst = Callable[[str, int], Awaitable[None]]
+"""Told the peer and its number of failures, once for each burst of them."""
+
+
 class Access:
     """Identifies callers by their ``authorization`` metadata."""
 
@@ -56,17 +65,25 @@ class Access:
         *,
         admin_key: str,
         service_token: str,
+        on_burst: OnBurst | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kv = kv
         self._admin = hashlib.sha256(admin_key.encode()).digest()
         self._service = hashlib.sha256(service_token.encode()).digest()
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._bursts: OrderedDict[str, float] = OrderedDict()
+        self._on_burst = on_burst
         self._clock = clock
 
     async def identify(self, metadata: dict[str, str], peer: str) -> Caller:
         """The caller. Raises Unauthenticated, or Exhausted for a peer that guesses. The edge names
         the peer behind it in ``x-gateway-peer`` and proves itself by ``x-gateway-service``."""
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        token = token.strip() if scheme.lower() == "bearer" else ""
+        if self._is_service(token):
+            return _told("service", "", metadata, service=True)
+        peer = _host(peer)
         if self._is_service(metadata.get("x-gateway-service", "")):
             peer = metadata.get("x-gateway-peer", peer)
         failures = self._recent(peer)
@@ -77,32 +94,23 @@ class Access:
                 reason="TOO_MANY_ATTEMPTS",
                 retry_after_ms=max(wait, 1),
             )
-        scheme, _, token = metadata.get("authorization", "").partition(" ")
-        found = await self._find(token.strip()) if scheme.lower() == "bearer" else None
+        found = await self._find(token, metadata)
         if found is None:
-            self._fail(peer)
+            await self._fail(peer)
             raise Unauthenticated(_NOT_YOU)
-        return Caller(
-            name=found.name,
-            org=found.org,
-            service=found.service,
-            request_id=metadata.get("x-request-id", ""),
-            idempotency_key=metadata.get("idempotency-key", ""),
-        )
+        return found
 
-    async def _find(self, token: str) -> Caller | None:
+    async def _find(self, token: str, metadata: dict[str, str]) -> Caller | None:
         digest = hashlib.sha256(token.encode()).digest()
-        if hmac.compare_digest(digest, self._service):
-            return Caller("service", service=True)
         if hmac.compare_digest(digest, self._admin):
-            return Caller("admin")
+            return _told("admin", "", metadata)
         if not token.startswith("gw_admin_"):
             return None
         with kv_errors():
             row = await self._kv.hgetall(keys.admin_key(digest.hex()))
         if row.get("status") != "active":
             return None
-        return Caller(str(row["name"]), org=str(row.get("org", "")))
+        return _told(str(row["name"]), str(row.get("org", "")), metadata)
 
     def _is_service(self, token: str) -> bool:
         return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._service)
@@ -118,9 +126,35 @@ class Access:
             return None
         return times
 
-    def _fail(self, peer: str) -> None:
+    async def _fail(self, peer: str) -> None:
         times = self._failures.setdefault(peer, deque(maxlen=MAX_FAILURES))
         times.append(self._clock())
         self._failures.move_to_end(peer)
         while len(self._failures) > _MAX_PEERS:
             self._failures.popitem(last=False)
+        if len(times) == MAX_FAILURES and self._on_burst and self._begins(peer):
+            await self._on_burst(peer, MAX_FAILURES)
+
+    def _begins(self, peer: str) -> bool:
+        """Whether this is a new burst; one lasts until its peer was below the limit for a while."""
+        now = self._clock()
+        before = self._bursts.pop(peer, None)
+        self._bursts[peer] = now
+        while len(self._bursts) > _MAX_PEERS:
+            self._bursts.popitem(last=False)
+        return before is None or now - before > 2 * WINDOW_SECONDS
+
+
+def _told(name: str, org: str, metadata: dict[str, str], *, service: bool = False) -> Caller:
+    return Caller(
+        name=name,
+        org=org,
+        service=service,
+        request_id=metadata.get("x-request-id", ""),
+        idempotency_key=metadata.get("idempotency-key", ""),
+    )
+
+
+def _host(peer: str) -> str:
+    """A gRPC peer without its port: each new connection has another one."""
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer

@@ -4,12 +4,12 @@ import secrets
 import time
 import uuid
 
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def new_id(prefix: str) -> str:
     """``org_…``, ``user_…``, ``key_…``: the prefix and 20 random base62 characters (119 bits)."""
-    return f"{prefix}_" + "".join(secrets.choice(_ALPHABET) for _ in range(20))
+    return f"{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(20))
 
 
 def new_reservation_id() -> str:

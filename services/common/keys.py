@@ -11,12 +11,12 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ORGS = "orgs"
 """Sorted set of all organisation ids, living and deleted; all scores 0, so ordered by id."""
 
-PLATFORM_AUDIT = "audit"
-"""Stream: audit entries that belong to no organisation."""
+PLATFORM = "platform"
+"""Stands where an organisation's id would: the platform's own audit trail and admin keys lie in one
+slot, as an organisation's things do."""
 
-PLATFORM_AUDIT_HEAD = "audit:head"
-ADMIN_KEYS = "adminkeys"
-"""Sorted set of admin key ids."""
+ADMIN_KEYS = "adminkeys:{platform}"
+"""Hash: admin key id to the SHA-256 under which it is stored."""
 
 
 def is_id(text: str) -> bool:
@@ -55,13 +55,23 @@ def org_emails(org: str) -> str:
 
 
 def org_counts(org: str) -> str:
-    """Hash: ``users``, ``keys``, ``active_keys``, ``revoked_keys``."""
+    """Hash: ``users``, ``keys``, ``active_keys`` (not revoked), ``revoked_keys``."""
     return f"org:{{{org}}}:counts"
+
+
+def org_expiring(org: str) -> str:
+    """Sorted set: ids of keys that are not revoked and expire, scored by when (Unix ms)."""
+    return f"org:{{{org}}}:expiring"
 
 
 def provider_keys(org: str) -> str:
     """Hash: provider name to an encrypted envelope (JSON)."""
     return f"org:{{{org}}}:provider-keys"
+
+
+def org_dek(org: str) -> str:
+    """String: the organisation's data key, wrapped by a master key (JSON)."""
+    return f"org:{{{org}}}:dek"
 
 
 def user_config(org: str, user: str) -> str:
@@ -86,18 +96,18 @@ def audit(org: str) -> str:
 
 
 def audit_head(org: str) -> str:
-    """String: hash of the newest audit entry."""
+    """String: number, id and hash of the newest audit entry."""
     return f"audit:{{{org}}}:head"
 
 
+def audit_event(org: str, event: str) -> str:
+    """String: marks an event that the trail already has."""
+    return f"audit:{{{org}}}:event:{event}"
+
+
 def admin_key(key_hash: str) -> str:
-    """Hash: ``id``, ``name``, ``org`` (empty: platform), ``status``."""
-    return f"adminkey:{key_hash}"
-
-
-def admin_key_index(admin_key_id: str) -> str:
-    """String: the hash under which an admin key is stored."""
-    return f"adminkeyid:{admin_key_id}"
+    """Hash: ``id``, ``name``, ``org`` (empty: platform), ``status``, ``created``, ``revoked``."""
+    return f"adminkey:{{{PLATFORM}}}:{key_hash}"
 
 
 def idempotency(digest: str) -> str:

@@ -128,9 +128,16 @@ async def test_guessing_is_slowed_and_says_for_how_long(setup: Setup) -> None:
         with pytest.raises(Unauthenticated):
             await setup.call("wrong")
     with pytest.raises(Exhausted) as refused:
-        await setup.call()
+        await setup.call(ADMIN)
     assert refused.value.reason == "TOO_MANY_ATTEMPTS"
     assert 0 < (refused.value.retry_after_ms or 0) <= 60_001
+
+
+async def test_our_own_processes_are_not_slowed_by_who_guesses_beside_them(setup: Setup) -> None:
+    for _ in range(10):
+        with pytest.raises(Unauthenticated):
+            await setup.call("wrong")
+    assert (await setup.call()).principal.org_id == "service"
 
 
 async def test_the_edge_names_the_guessing_peer_behind_it(setup: Setup) -> None:

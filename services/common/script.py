@@ -1,0 +1,26 @@
+"""Lua scripts: sent once to each KV node, afterwards called by their digest."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from services.common.kv import Kv
+
+
+class Script:
+    """One script, read from its file. All keys of a call must lie in one slot."""
+
+    def __init__(self, path: Path) -> None:
+        self._text = path.read_text()
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, kv: Kv, keys: Sequence[str], args: Sequence[str]) -> Any:
+        """What the script returns. A node that does not have it yet is given its text; a script
+        that is not known has not run, so nothing happens twice."""
+        try:
+            return await kv.evalsha(self._sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return await kv.eval(self._text, len(keys), *keys, *args)
