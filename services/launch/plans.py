@@ -4,11 +4,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.common.probe import serving
+from services.common import probe
 from services.common.settings import require_secret
+from services.common.tls import Identity
 from services.launch.crew import Plan
 from services.launch.data import KEY_FILES, kept_key
-from services.launch.health import http_ok
 from services.launch.kv import KvServer, answers
 from services.launch.ports import reachable
 from services.launch.settings import LaunchSettings
@@ -78,12 +78,14 @@ def kv_plan(server: KvServer, directory: Path, socket_path: Path, lock: int) -> 
 
 
 def grpc_plan(name: str, target: str, settings: LaunchSettings, told: dict[str, str]) -> Plan:
-    """auth or quota."""
+    """auth or quota; with certificates where the services have some."""
+    tls = (settings.tls_cert, settings.tls_key, settings.tls_ca)
+    identity = Identity(*tls) if all(tls) else None
     return Plan(
         name=name,
         command=[sys.executable, "-m", f"services.{name}"],
         environment=told,
-        healthy=lambda: serving(target),
+        healthy=lambda: probe.serving(target, identity=identity),
         grace=settings.drain_seconds + _MARGIN_SECONDS,
     )
 
@@ -94,6 +96,6 @@ def http_plan(name: str, address: str, settings: LaunchSettings, told: dict[str,
         name=name,
         command=[sys.executable, "-m", f"services.{name}"],
         environment=told,
-        healthy=lambda: http_ok(address),
+        healthy=lambda: probe.answers(f"http://{address}/healthz"),
         grace=settings.drain_seconds + _MARGIN_SECONDS,
     )

@@ -29,6 +29,10 @@ class LaunchSettings(Settings):
     quota_target: str = Field("", validation_alias="GATEWAY_QUOTA_TARGET")
     simulator_url: str = Field("", validation_alias="GATEWAY_SIMULATOR_URL")
 
+    tls_cert: str = Field("", validation_alias="GATEWAY_TLS_CERT")
+    tls_key: str = Field("", validation_alias="GATEWAY_TLS_KEY")
+    tls_ca: str = Field("", validation_alias="GATEWAY_TLS_CA")
+
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
     openai_base_url: str = Field("", validation_alias="OPENAI_BASE_URL")
     cloudflare_account: str = Field("", validation_alias="AI_GATEWAY_ACCOUNT_ID")
