@@ -163,6 +163,10 @@ def rank_by_requests(org: str, month: str) -> str:
     return f"rank:{{{org}}}:{month}:requests"
 
 
+EDGES = "edges"
+"""Sorted set of the edges that checkpoint, scored by when they last did, Unix milliseconds."""
+
+
 def grace_shares(org: str, day: str) -> str:
     """Hash: edge id to its share of the day's fail-open budget, nano-USD."""
     return f"grace:{{{org}}}:{day}"

@@ -1,0 +1,60 @@
+"""The only door to the KV: bounded in time, closed to cancellation, one translation of failures."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from redis.exceptions import NoScriptError
+
+from services.common.errors import Unavailable
+from services.common.kv import Kv, kv_errors
+from services.quota.scripts import Script
+
+Answer = TypeVar("Answer")
+
+
+class Door:
+    """Every call ends within ``timeout`` seconds, with an answer or Unavailable. What was sent runs
+    to its end even if its caller is gone: a command must not be torn off half-way."""
+
+    def __init__(self, kv: Kv, *, timeout: float) -> None:
+        self._kv = kv
+        self._timeout = timeout
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def ask(self, question: Callable[[Kv], Awaitable[Answer]]) -> Answer:
+        """The answer of the KV to a few commands."""
+
+        async def work() -> Answer:
+            with kv_errors():
+                return await question(self._kv)
+
+        task = asyncio.create_task(work())
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.shield(task)
+        except TimeoutError as error:
+            raise Unavailable("the KV does not answer") from error
+
+    async def run(self, script: Script, names: list[str], args: Iterable[str | int]) -> Any:
+        """One script call."""
+        values = [*names, *args]
+
+        async def call(kv: Kv) -> Any:
+            try:
+                return await kv.evalsha(script.digest, len(names), *values)
+            except NoScriptError:
+                return await kv.eval(script.text, len(names), *values)
+
+        return await self.ask(call)
+
+    async def ping(self) -> None:
+        """Raises Unavailable while the KV does not answer."""
+        await self.ask(lambda kv: kv.ping())
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()

@@ -1,0 +1,130 @@
+"""What a request costs: whole pico-USD, one ceiling division to nano-USD.
+
+Pure. Prices are what :mod:`services.quota.prices` makes of the price data and the catalog.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+PICO_PER_NANO = 1_000
+
+
+class Tokens(NamedTuple):
+    """What a provider bills. The parts are inside their totals, as on the wire."""
+
+    input: int = 0
+    cached: int = 0
+    written: int = 0
+    audio: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_output: int = 0
+    extra: int = 0
+
+    def __str__(self) -> str:
+        """The form the ledger keeps: eight numbers and spaces."""
+        return " ".join(map(str, self))
+
+
+class Rates(NamedTuple):
+    """Pico-USD per token of each kind. A kind without a price of its own has its total's."""
+
+    input: int
+    cached: int
+    written: int
+    audio: int
+    output: int
+    reasoning: int
+    audio_output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Prices of one model. ``bands`` are (start, rates), ascending, the first one from 0: the last
+    band with start < input tokens prices the whole request."""
+
+    bands: tuple[tuple[int, Rates], ...]
+    request: int = 0
+    extra: int = 0
+    prices_output: bool = True
+
+    def rates(self, input_tokens: int) -> Rates:
+        found = self.bands[0][1]
+        for start, rates in self.bands[1:]:
+            if input_tokens > start:
+                found = rates
+        return found
+
+
+class Bound(NamedTuple):
+    """The most a request can cost: ``fixed`` pico-USD and ``output`` pico-USD per output token."""
+
+    fixed: int
+    output: int
+
+    def nano(self, output_tokens: int) -> int:
+        return to_nano(self.fixed + output_tokens * self.output)
+
+
+def to_nano(pico: int) -> int:
+    """Whole nano-USD, rounded up."""
+    return -(-pico // PICO_PER_NANO)
+
+
+def charge(price: Price, used: Tokens) -> int:
+    """Nano-USD of what was used. Parts that are larger than their total count as the total; audio
+    that may be cached, too, counts as audio."""
+    rates = price.rates(used.input)
+    audio = min(used.audio, used.input) if rates.audio != rates.input else 0
+    cached = min(used.cached, used.input - audio)
+    written = min(used.written, used.input - audio - cached)
+    plain = used.input - audio - cached - written
+    reasoning = min(used.reasoning, used.output)
+    spoken = min(used.audio_output, used.output - reasoning)
+    return to_nano(
+        plain * rates.input
+        + cached * rates.cached
+        + written * rates.written
+        + audio * rates.audio
+        + (used.output - reasoning - spoken) * rates.output
+        + reasoning * rates.reasoning
+        + spoken * rates.audio_output
+        + price.request
+        + used.extra * price.extra
+    )
+
+
+def dearest(price: Price, input_tokens: int) -> Rates:
+    """The highest rate of each kind among the bands that so many input tokens can reach."""
+    reachable = [rates for start, rates in price.bands if start == 0 or input_tokens > start]
+    return Rates(*map(max, zip(*reachable, strict=True)))
+
+
+def bound(price: Price, most: Tokens) -> Bound:
+    """The most a request can cost whose input is at most ``most``: no discount for cached input, no
+    tier cheaper than the dearest one it can reach. Output and reasoning cost the dearer of both."""
+    rates = dearest(price, most.input)
+    text = max(rates.input, rates.cached, rates.written)
+    audio = min(most.audio, most.input)
+    spoken = rates.audio_output if most.audio_output else 0
+    return Bound(
+        fixed=(most.input - audio) * text
+        + audio * max(text, rates.audio)
+        + price.request
+        + most.extra * price.extra,
+        output=max(rates.output, rates.reasoning, spoken),
+    )
+
+
+def dearer(one: Price, other: Price) -> Price:
+    """A price nowhere below either: for a request of which it is not known which one will apply."""
+    starts = sorted({start for price in (one, other) for start, _ in price.bands})
+    bands = tuple(
+        (start, Rates(*map(max, one.rates(start + 1), other.rates(start + 1)))) for start in starts
+    )
+    return Price(
+        bands=bands,
+        request=max(one.request, other.request),
+        extra=max(one.extra, other.extra),
+        prices_output=one.prices_output and other.prices_output,
+    )

@@ -1,0 +1,76 @@
+-- checkpoint: note what running requests cost so far, extend their leases and, where asked, their
+-- holds.
+--
+-- KEYS  1 org config   2 org quota   3 holds   4 journal
+--       then for each item: user config, user quota, key config, key quota, hold
+-- ARGV  1 lease, ms
+--       then for each item: 1 id  2 user  3 key  4 cost so far, nano-USD  5 tokens so far
+--       6 output tokens to hold for in all (0: as they are)  7 fixed cost, nano-USD  8 its rest,
+--       pico-USD  9 price of an output token, nano-USD  10 its rest, pico-USD
+-- Answers for each item: {state, output tokens, held, month, reason, scope, limit, spent, held by
+--   the scope, running, affordable}; state '' is unknown, reason '' is none, and 'CONFLICT' means
+--   that the reservation is another owner's.
+
+local PER_KEY, PER_ARG = 5, 10
+local now = clock()
+local lease = tonumber(ARGV[1])
+
+-- Extends a hold as far as the limits allow. Answers with the hold's output tokens and money, and
+-- why it did not grow at all.
+local function extend(k, a, h, configured)
+  local keys = {KEYS[k + 4], KEYS[k + 2], KEYS[2]}
+  local counted = {}
+  for i = 1, 3 do counted[i] = scope(keys[i], h.month) end
+  local p = {fixed = tonumber(ARGV[a + 7]), fixed_rest = tonumber(ARGV[a + 8]),
+    price = tonumber(ARGV[a + 9]), price_rest = tonumber(ARGV[a + 10])}
+  local left, short, at = money(configured, counted, cost(p, h.out + 1), h.held)
+  local out = largest(p, left, tonumber(ARGV[a + 6]))
+  if out <= h.out then
+    local s = counted[at] or {}
+    return h.out, h.held, {short or '', SCOPES[at] or '', configured[at] and configured[at].limit
+      or 0, s.spent or 0, s.held or 0, s.running or 0, math.max(out, 0)}
+  end
+  local more = math.max(0, cost(p, out) - h.held)
+  for i = 1, 3 do
+    counted[i].held = counted[i].held + more
+    add(keys[i], h.month .. ':held', more)
+  end
+  redis.call('HSET', KEYS[k + 5], 'held', int(h.held + more), 'out', int(out))
+  journal(KEYS[4], {kind = 'extend', id = ARGV[a + 1], user = ARGV[a + 2], key = ARGV[a + 3],
+    month = h.month, model = h.model, operation = h.operation, spent = 0, held = more,
+    requests = 0, tokens = '', flags = '', request = h.request})
+  return out, h.held + more, nil
+end
+
+local function checkpoint(k, a)
+  local id, user, key = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  local v = redis.call('HMGET', KEYS[k + 5], 'state', 'user', 'key', 'month', 'held', 'out', 'cost',
+    'model', 'op', 'request')
+  local none = {'', '', 0, 0, 0, 0, 0}
+  if not v[1] then return {'', 0, 0, '', unpack(none)} end
+  if v[2] ~= user or v[3] ~= key then return {'CONFLICT', 0, 0, '', unpack(none)} end
+  local h = {month = v[4], held = tonumber(v[5]), out = tonumber(v[6]), model = v[8],
+    operation = v[9], request = v[10]}
+  if v[1] ~= 'reserved' then return {v[1], h.out, h.held, h.month, unpack(none)} end
+  redis.call('ZADD', KEYS[3], int(now + lease), id .. ' ' .. user .. ' ' .. key)
+  if tonumber(ARGV[a + 4]) > tonumber(v[7]) then
+    redis.call('HSET', KEYS[k + 5], 'cost', ARGV[a + 4], 'tokens', ARGV[a + 5])
+  end
+  local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
+  local reason, name = barred(configured, now)
+  if reason then
+    return {'reserved', h.out, h.held, h.month, reason, name, 0, 0, 0, 0, 0}
+  end
+  if tonumber(ARGV[a + 6]) <= h.out then
+    return {'reserved', h.out, h.held, h.month, unpack(none)}
+  end
+  local out, held, refusal = extend(k, a, h, configured)
+  return {'reserved', out, held, h.month, unpack(refusal or none)}
+end
+
+local replies = {}
+for n = 0, (#KEYS - 4) / PER_KEY - 1 do
+  replies[n + 1] = checkpoint(4 + n * PER_KEY, 1 + n * PER_ARG)
+end
+flush()
+return replies

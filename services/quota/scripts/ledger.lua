@@ -1,0 +1,141 @@
+-- What the scripts of the ledger share. Joined behind clock.lua and in front of each of them.
+--
+-- Money is whole nano-USD below 2^53, exact in Lua's doubles; it is written by %.0f, because
+-- tostring() would write 9.007199254741e+15. Changes of counters gather in `pending` and are
+-- written once a batch by flush(); `scope` shows them to the items behind, as if written.
+
+local SCOPES = {'key', 'user', 'org'}
+local MINUTE = 60000
+
+local function int(x)
+  return string.format('%.0f', x)
+end
+
+-- Year, month, day of Unix milliseconds (civil from days; the sandbox has no os.date).
+local function civil(ms)
+  local z = math.floor(ms / 86400000) + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor(
+    (doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return year, month, doy - math.floor((153 * mp + 2) / 5) + 1
+end
+
+local function day_of(ms)
+  return string.format('%04d-%02d-%02d', civil(ms))
+end
+
+-- The month that pays now: never before one this organisation has seen.
+local function open_month(org_quota, now)
+  local month = string.sub(day_of(now), 1, 7)
+  local seen = redis.call('HGET', org_quota, 'month')
+  if seen and seen > month then return seen end
+  if seen ~= month then redis.call('HSET', org_quota, 'month', month) end
+  return month
+end
+
+local configs, scopes, pending = {}, {}, {}
+
+-- The configuration at `key`; the same table for the whole batch.
+local function config(key)
+  local found = configs[key]
+  if not found then
+    local v = redis.call('HMGET', key, 'status', 'limit', 'models', 'rpm', 'tpm', 'concurrency',
+      'expires', 'last_used', 'revision')
+    found = {status = v[1], limit = tonumber(v[2] or nil), models = v[3] or '',
+      rpm = tonumber(v[4] or nil), tpm = tonumber(v[5] or nil),
+      concurrency = tonumber(v[6] or nil), expires = tonumber(v[7] or nil),
+      last_used = tonumber(v[8] or 0), revision = tonumber(v[9] or 0)}
+    configs[key] = found
+  end
+  return found
+end
+
+-- The counters at `key` that decide about money of `month`; the same table for the whole batch.
+local function scope(key, month)
+  local name = month .. key
+  local found = scopes[name]
+  if not found then
+    local v = redis.call('HMGET', key, month .. ':spent', month .. ':held', month .. ':reset',
+      'running', 'rate:requests', 'rate:tokens')
+    found = {spent = tonumber(v[1] or 0) - tonumber(v[3] or 0), held = tonumber(v[2] or 0),
+      running = tonumber(v[4] or 0), requests = v[5], tokens = v[6]}
+    scopes[name] = found
+  end
+  return found
+end
+
+local function add(key, field, delta)
+  local fields = pending[key]
+  if not fields then
+    fields = {}
+    pending[key] = fields
+  end
+  fields[field] = (fields[field] or 0) + delta
+end
+
+local function flush()
+  for key, fields in pairs(pending) do
+    for field, delta in pairs(fields) do
+      if delta ~= 0 then redis.call('HINCRBY', key, field, int(delta)) end
+    end
+  end
+end
+
+-- One entry: always the same fields in the same order, so that the stream packs their names away.
+local function journal(key, e)
+  redis.call('XADD', key, '*', 'k', e.kind, 'id', e.id, 'u', e.user, 'key', e.key, 'm', e.month,
+    'model', e.model, 'op', e.operation, 's', int(e.spent), 'h', int(e.held), 'n', int(e.requests),
+    't', e.tokens, 'f', e.flags, 'rq', e.request, 'why', e.reason or '')
+end
+
+-- Nano-USD of a request with n output tokens: fixed and price are nano-USD with a rest in pico-USD.
+local function cost(p, n)
+  return p.fixed + n * p.price + math.ceil((p.fixed_rest + n * p.price_rest) / 1000)
+end
+
+-- The largest n <= want whose cost is at most `left`; -1 when not even n = 0 is.
+local function largest(p, left, want)
+  if cost(p, 0) > left then return -1 end
+  if cost(p, want) <= left then return want end
+  local n = math.floor((left - p.fixed) / (p.price + p.price_rest / 1000))
+  n = math.max(0, math.min(n, want))
+  while n > 0 and cost(p, n) > left do n = n - 1 end
+  while n < want and cost(p, n + 1) <= left do n = n + 1 end
+  return n
+end
+
+-- Why key, user or organisation may not spend: reason and scope; nil when they may.
+local function barred(configured, now)
+  local key, user, org = configured[1], configured[2], configured[3]
+  if key.status ~= 'active' or (key.expires and key.expires <= now) or not user.status
+    or not org.status then
+    return 'API_KEY_INVALID', 'key'
+  end
+  if user.status ~= 'active' then return 'SUSPENDED', 'user' end
+  if org.status ~= 'active' then return 'SUSPENDED', 'org' end
+end
+
+-- What all limits leave. `asked` decides who refuses, where it does not fit: BUDGET_EXHAUSTED (it
+-- would not fit with nothing held by others, either) outranks BUDGET_HELD. `own` is what the
+-- request itself holds already. Answers with the money left, the reason and the scope's number.
+local function money(configured, counted, asked, own)
+  local left, reason, at = math.huge, nil, 0
+  for i = 1, 3 do
+    local limit, s = configured[i].limit, counted[i]
+    if limit then
+      left = math.min(left, limit - s.spent - s.held + own)
+      if s.spent + s.held - own + asked > limit then
+        local exhausted = s.spent + asked > limit
+        if not reason or (exhausted and reason == 'BUDGET_HELD') then
+          reason, at = exhausted and 'BUDGET_EXHAUSTED' or 'BUDGET_HELD', i
+        end
+      end
+    end
+  end
+  return left, reason, at
+end

@@ -1,0 +1,175 @@
+"""The ledger: what changes money. One script call carries all items of one organisation."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from services.common import keys
+from services.common.errors import Unavailable
+from services.common.kv import Kv
+from services.quota.door import Door
+from services.quota.items import (
+    KEEP_LONG_MS,
+    KEEP_MS,
+    LEASE_MS,
+    SKEW_MS,
+    Checked,
+    Checkpoint,
+    Granted,
+    Owner,
+    Refused,
+    Reserve,
+    Settle,
+    Settled,
+)
+from services.quota.months import day_before, month_of
+from services.quota.pricing import PICO_PER_NANO, Bound
+from services.quota.replies import admission, checked
+from services.quota.scripts import Scripts
+
+_BATCH = 256
+"""Items of one script call: the KV does nothing else meanwhile (about 5 ms)."""
+
+_DAYS_KEPT_MS = 3 * 24 * 60 * 60_000
+_EDGE_ALIVE_MS = 60_000
+
+Item = TypeVar("Item", Reserve, Checkpoint, Settle)
+Answer = TypeVar("Answer")
+
+
+class LedgerStore:
+    """The ledger as functions, which raise Unavailable when the KV does not answer in time."""
+
+    def __init__(self, door: Door, scripts: Scripts) -> None:
+        self._door = door
+        self._scripts = scripts
+
+    async def reserve(self, items: Sequence[Reserve]) -> list[Granted | Refused]:
+        return await self._batched(items, self._reserve)
+
+    async def checkpoint(self, items: Sequence[Checkpoint]) -> list[Checked]:
+        return await self._batched(items, self._checkpoint)
+
+    async def settle(self, items: Sequence[Settle]) -> list[Settled]:
+        """Items without a month, or with another than their reservation's, find it out."""
+        found = await self._batched(items, self._settle)
+        wrong = [n for n, settled in enumerate(found) if settled.code == "MONTH"]
+        if wrong:
+            again = [replace(items[n], month=found[n].month) for n in wrong]
+            for n, settled in zip(wrong, await self._batched(again, self._settle), strict=True):
+                found[n] = settled
+        return found
+
+    async def share(self, org: str, edge: str, edges: int, day: str) -> tuple[int, str] | None:
+        """An edge's part of the fail-open budget, and its day; None for an organisation that
+        fails closed. ``day`` is only a guess."""
+        for _ in range(2):
+            names = [
+                keys.org_config(org),
+                keys.grace_shares(org, day),
+                keys.grace_shares(org, day_before(day)),
+            ]
+            code, share, told = await self._door.run(
+                self._scripts.share, names, [edge, edges, day, _DAYS_KEPT_MS]
+            )
+            if code != "DAY":
+                return None if code == "NONE" else (share, told)
+            day = told
+        raise Unavailable("the KV's day changed twice")
+
+    async def live_edges(self, edge: str, now_ms: int) -> int:
+        """Notes that ``edge`` is alive and answers how many are."""
+
+        async def note(kv: Kv) -> int:
+            await kv.zadd(keys.EDGES, {edge: now_ms})
+            await kv.zremrangebyscore(keys.EDGES, "-inf", now_ms - _EDGE_ALIVE_MS)
+            return int(await kv.zcard(keys.EDGES))
+
+        return await self._door.ask(note)
+
+    async def reset(self, org: str, user: str, reason: str, request: str) -> str:
+        """Forgives what ``user`` spent in the current month, which is answered."""
+        names = [keys.user_quota(org, user), keys.org_quota(org), keys.journal(org)]
+        month, _ = await self._door.run(self._scripts.reset, names, [user, reason, request])
+        return str(month)
+
+    async def _batched(
+        self,
+        items: Sequence[Item],
+        send: Callable[[str, Sequence[Item]], Awaitable[list[Answer]]],
+    ) -> list[Answer]:
+        """Answers in the order of the items, one call per organisation and ``_BATCH`` items."""
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, item in enumerate(items):
+            places[item.owner.org].append(place)
+        parts = [
+            (org, mine[start : start + _BATCH])
+            for org, mine in places.items()
+            for start in range(0, len(mine), _BATCH)
+        ]
+        answers: list[Any] = [None] * len(items)
+        calls = [send(org, [items[n] for n in part]) for org, part in parts]
+        done = await asyncio.gather(*calls)
+        for (_, part), replies in zip(parts, done, strict=True):
+            for place, reply in zip(part, replies, strict=True):
+                answers[place] = reply
+        return answers
+
+    async def _reserve(self, org: str, items: Sequence[Reserve]) -> list[Granted | Refused]:
+        names = _shared_names(org)
+        args: list[str | int] = [LEASE_MS, SKEW_MS]
+        for item in items:
+            names += _owner_names(item.owner, item.id)
+            args += [item.id, item.fingerprint, item.owner.user, item.owner.key, item.model]
+            args += [item.named, item.operation, item.request, item.caller_ms]
+            args += [item.output, item.least, *_priced(item.bound), item.rated, item.tokens]
+        return list(map(admission, await self._door.run(self._scripts.reserve, names, args)))
+
+    async def _checkpoint(self, org: str, items: Sequence[Checkpoint]) -> list[Checked]:
+        names = _shared_names(org)
+        args: list[str | int] = [LEASE_MS]
+        for item in items:
+            names += _owner_names(item.owner, item.id)
+            args += [item.id, item.owner.user, item.owner.key, item.cost, item.tokens, item.want]
+            args += _priced(item.bound)
+        return list(map(checked, await self._door.run(self._scripts.checkpoint, names, args)))
+
+    async def _settle(self, org: str, items: Sequence[Settle]) -> list[Settled]:
+        names = [keys.org_quota(org), keys.holds(org), keys.journal(org)]
+        args: list[str | int] = [KEEP_MS, KEEP_LONG_MS]
+        for item in items:
+            month = item.month or month_of(item.admit_ms)
+            names += [
+                keys.user_quota(org, item.owner.user),
+                keys.key_quota(org, item.owner.key),
+                keys.hold(org, item.id),
+                keys.usage_records(org, month),
+                keys.rank_by_cost(org, month),
+                keys.rank_by_requests(org, month),
+            ]
+            args += [item.id, item.kind, item.fingerprint, item.owner.user, item.owner.key, month]
+            args += [item.admit_ms, item.model, item.operation, item.cost, item.tokens, item.flags]
+            args += [int(item.grace), item.request, item.held]
+        replies = await self._door.run(self._scripts.settle, names, args)
+        return [Settled(*reply) for reply in replies]
+
+
+def _shared_names(org: str) -> list[str]:
+    return [keys.org_config(org), keys.org_quota(org), keys.holds(org), keys.journal(org)]
+
+
+def _owner_names(owner: Owner, rid: str) -> list[str]:
+    return [
+        keys.user_config(owner.org, owner.user),
+        keys.user_quota(owner.org, owner.user),
+        keys.key_config(owner.org, owner.key),
+        keys.key_quota(owner.org, owner.key),
+        keys.hold(owner.org, rid),
+    ]
+
+
+def _priced(bound: Bound) -> list[int]:
+    """Nano-USD with a rest in pico-USD: Lua's doubles cannot hold large amounts of pico-USD."""
+    return [*divmod(bound.fixed, PICO_PER_NANO), *divmod(bound.output, PICO_PER_NANO)]

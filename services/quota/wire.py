@@ -1,0 +1,183 @@
+"""The hot messages and the ledger's words, each made of the other.
+
+Reading raises InvalidField for one item; prices raise Unpriced.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from gateway.quota.v1 import quota_pb2 as pb
+from services.common import keys
+from services.common.errors import InvalidField
+from services.common.money import MAX_NANO_USD, MAX_USD
+from services.quota import pricing
+from services.quota.items import Checkpoint, Owner, Reserve, Settle
+from services.quota.months import is_month, month_of, number
+from services.quota.prices import PriceBook
+from services.quota.pricing import Tokens
+
+_MAX_TOKENS = 2**31 - 1
+_MAX_TIME_MS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1000
+_WORD = re.compile(r"[!-~]{1,256}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
+_OPERATION = re.compile(r"[a-z0-9_.-]{0,64}")
+_FLAGS = ("estimated", "partial", "anomaly", "unreconciled", "cached")
+_KINDS = {pb.SETTLE_OUTCOME_CHARGED: "charge", pb.SETTLE_OUTCOME_RELEASED: "release"}
+
+
+def reserve(item: pb.ReserveItem, prices: PriceBook, now_ms: int) -> Reserve:
+    _require(_WORD, "fingerprint", item.fingerprint)
+    _require(_WORD, "model", item.model)
+    _require(_NAME, "requested_model", item.requested_model)
+    _require(_OPERATION, "operation", item.operation)
+    _require(_NAME, "request_id", item.request_id)
+    most = _tokens("bound", item.bound)
+    if not 0 <= item.min_output_tokens <= most.output:
+        raise InvalidField("min_output_tokens", "must be between 0 and bound.output_tokens")
+    price = prices.ceiling(item.model, item.service_tier, now_ms)
+    _priced_output(price, item.model, most, prices)
+    return Reserve(
+        id=_id("reservation_id", item.reservation_id),
+        fingerprint=item.fingerprint,
+        owner=_owner(item.owner),
+        model=item.model,
+        bound=pricing.bound(price, most),
+        output=most.output,
+        least=item.min_output_tokens,
+        caller_ms=item.caller_time_ms,
+        named=item.requested_model,
+        operation=item.operation,
+        request=item.request_id,
+        rated=most.input + item.min_output_tokens,
+        tokens=str(Tokens(input=most.input)),
+    )
+
+
+def checkpoint(item: pb.CheckpointItem, prices: PriceBook, now_ms: int) -> Checkpoint:
+    _require(_WORD, "model", item.model)
+    used = _tokens("usage", item.usage)
+    if not 0 <= item.want_output_tokens <= _MAX_TOKENS:
+        raise InvalidField("want_output_tokens", f"must be between 0 and {_MAX_TOKENS}")
+    if item.want_output_tokens and not item.HasField("bound"):
+        raise InvalidField("bound", "is required with want_output_tokens")
+    most = _tokens("bound", item.bound)
+    ceiling = prices.ceiling(item.model, item.service_tier, now_ms)
+    return Checkpoint(
+        id=_id("reservation_id", item.reservation_id),
+        owner=_owner(item.owner),
+        cost=_cost(prices.price(item.model, item.service_tier, now_ms), used),
+        tokens=str(used),
+        want=item.want_output_tokens,
+        bound=pricing.bound(ceiling, most),
+    )
+
+
+def settle(item: pb.SettleItem, prices: PriceBook, now_ms: int) -> Settle:
+    kind = _KINDS.get(item.outcome)
+    if kind is None:
+        raise InvalidField("outcome", "must be SETTLE_OUTCOME_CHARGED or SETTLE_OUTCOME_RELEASED")
+    if not 0 <= item.admit_time_ms < _MAX_TIME_MS:
+        raise InvalidField("admit_time_ms", "must be Unix milliseconds")
+    admit_ms = item.admit_time_ms if item.admit_time_ms or kind == "charge" else now_ms
+    if item.month:
+        _check_month(item.month, admit_ms)
+    for flag in item.flags:
+        if flag not in _FLAGS:
+            raise InvalidField("flags", f"may hold {', '.join(_FLAGS)}; not {flag[:32]!r}")
+    if item.fingerprint:
+        _require(_WORD, "fingerprint", item.fingerprint)
+    _require(_OPERATION, "operation", item.operation)
+    _require(_NAME, "request_id", item.request_id)
+    if not 0 <= item.held_nano_usd <= 2**53:
+        raise InvalidField("held_nano_usd", "must be the hold's nano-USD, or 0")
+    used, cost = Tokens(), 0
+    if kind == "charge":
+        _require(_WORD, "model", item.model)
+        used = _tokens("usage", item.usage)
+        cost = _cost(prices.price(item.model, item.service_tier, admit_ms or now_ms), used)
+        if "anomaly" in item.flags and item.held_nano_usd:
+            cost = min(cost, item.held_nano_usd)
+    return Settle(
+        id=_id("reservation_id", item.reservation_id),
+        kind=kind,
+        owner=_owner(item.owner),
+        month=item.month or month_of(admit_ms or now_ms),
+        admit_ms=admit_ms,
+        fingerprint=item.fingerprint,
+        model=item.model,
+        operation=item.operation,
+        cost=cost,
+        tokens=str(used),
+        flags=",".join(item.flags),
+        grace=item.grace,
+        request=item.request_id,
+        held=item.held_nano_usd,
+    )
+
+
+def model_price(model: str, prices: PriceBook, now_ms: int) -> pb.ModelPrice:
+    """Each unit at its dearest. Raises Unpriced."""
+    _require(_WORD, "price_models", model)
+    price = prices.dearest(model, now_ms)
+    rates = pricing.dearest(price, _MAX_TOKENS)
+    return pb.ModelPrice(
+        model=model,
+        input_price_pico_usd=max(rates.input, rates.cached, rates.written, rates.audio),
+        output_price_pico_usd=max(rates.output, rates.reasoning, rates.audio_output),
+        request_price_pico_usd=price.request,
+        extra_unit_price_pico_usd=price.extra,
+    )
+
+
+def _owner(owner: pb.Owner) -> Owner:
+    return Owner(
+        _id("owner.org_id", owner.org_id),
+        _id("owner.user_id", owner.user_id),
+        _id("owner.key_id", owner.key_id),
+    )
+
+
+def _id(field: str, text: str) -> str:
+    if not keys.is_id(text):
+        raise InvalidField(field, "is required: 1 to 64 letters, digits, _ or -")
+    return text
+
+
+def _require(pattern: re.Pattern[str], field: str, text: str) -> None:
+    if not pattern.fullmatch(text):
+        raise InvalidField(field, "is missing, too long or has characters that are not allowed")
+
+
+def _tokens(field: str, usage: pb.TokenUsage) -> Tokens:
+    found = Tokens(
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_input_tokens,
+        usage.audio_input_tokens,
+        usage.output_tokens,
+        usage.reasoning_output_tokens,
+        usage.audio_output_tokens,
+        usage.extra_units,
+    )
+    if min(found) < 0 or max(found) > _MAX_TOKENS:
+        raise InvalidField(field, f"must hold numbers between 0 and {_MAX_TOKENS}")
+    return found
+
+
+def _cost(price: pricing.Price, used: Tokens) -> int:
+    cost = pricing.charge(price, used)
+    if cost > MAX_NANO_USD:
+        raise InvalidField("usage", f"costs more than {MAX_USD} USD")
+    return cost
+
+
+def _check_month(month: str, admit_ms: int) -> None:
+    """An admission pays with its own month; with the next one when clocks differ around midnight,
+    or when the organisation has seen the next one already."""
+    if not is_month(month) or (admit_ms and abs(number(month) - number(month_of(admit_ms))) > 1):
+        raise InvalidField("month", 'must be the month of admission, like "2026-11"')
+
+
+def _priced_output(price: pricing.Price, model: str, most: Tokens, prices: PriceBook) -> None:
+    if most.output and not price.prices_output:
+        raise prices.unpriced(model)

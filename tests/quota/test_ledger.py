@@ -1,0 +1,66 @@
+"""The ledger's scripts, one rule at a time."""
+
+from services.common import keys
+from services.quota.items import Granted, Refused
+from services.quota.months import month_of
+from services.quota.pricing import Bound
+from tests.quota.world import USD, World, now_ms, reserve, settle
+
+
+async def test_a_hold_becomes_the_real_cost_for_key_user_and_organisation(ledger: World) -> None:
+    owner = await ledger.owner(org_limit=10 * USD)
+    ask = reserve(owner, 4 * USD)
+    [granted] = await ledger.store.reserve([ask])
+    assert isinstance(granted, Granted)
+    assert (granted.held, granted.state, granted.duplicate) == (4 * USD, "reserved", False)
+    counters = await ledger.counters(owner, granted.month)
+    assert all(c == {"held": 4 * USD} for c in counters.values())
+    [settled] = await ledger.store.settle([settle(ask, 3 * USD)])
+    assert (settled.code, settled.state, settled.charged) == ("OK", "settled", 3 * USD)
+    counters = await ledger.counters(owner, granted.month)
+    spent = {"spent": 3 * USD, "requests": 1, "input_tokens": 7, "output_tokens": 3}
+    assert all(c == spent for c in counters.values())
+
+
+async def test_a_repeated_settle_answers_with_the_first_outcome(ledger: World) -> None:
+    owner = await ledger.owner()
+    ask = reserve(owner)
+    await ledger.store.reserve([ask])
+    await ledger.store.settle([settle(ask, 5)])
+    [again] = await ledger.store.settle([settle(ask, 7)])
+    assert (again.code, again.charged) == ("DUP", 5)
+    [released] = await ledger.store.settle([settle(ask, 0, "release")])
+    assert (released.code, released.state) == ("DUP", "settled")
+
+
+async def test_budget_that_is_only_held_is_told_apart_from_one_that_is_gone(ledger: World) -> None:
+    owner = await ledger.owner(org_limit=10 * USD)
+    first = reserve(owner, 6 * USD)
+    await ledger.store.reserve([first])
+    [held] = await ledger.store.reserve([reserve(owner, 6 * USD)])
+    assert isinstance(held, Refused)
+    assert (held.reason, held.scope, held.held) == ("BUDGET_HELD", "org", 6 * USD)
+    await ledger.store.settle([settle(first, 6 * USD)])
+    [gone] = await ledger.store.reserve([reserve(owner, 6 * USD)])
+    assert isinstance(gone, Refused)
+    assert (gone.reason, gone.spent, gone.limit) == ("BUDGET_EXHAUSTED", 6 * USD, 10 * USD)
+
+
+async def test_an_uncapped_request_gets_the_output_that_is_affordable(ledger: World) -> None:
+    owner = await ledger.owner(org_limit=1_000)
+    ask = reserve(owner, bound=Bound(fixed=100_500, output=7_300), output=1_000, least=10)
+    [granted] = await ledger.store.reserve([ask])
+    assert isinstance(granted, Granted)
+    assert granted.output == (1_000_000 - 100_500) // 7_300
+    assert granted.held == -(-(100_500 + granted.output * 7_300) // 1000) <= 1_000
+
+
+async def test_a_deleted_organisation_still_books(ledger: World) -> None:
+    owner = await ledger.owner()
+    ask = reserve(owner)
+    await ledger.store.reserve([ask])
+    await ledger.kv.delete(keys.org_config(owner.org), keys.key_config(owner.org, owner.key))
+    [settled] = await ledger.store.settle([settle(ask, 42)])
+    assert settled.charged == 42
+    counters = await ledger.counters(owner, month_of(now_ms()))
+    assert counters["org"]["spent"] == 42
