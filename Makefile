@@ -6,6 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
 PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
 GRPCURL_VERSION := v1.9.4
+KUSTOMIZE_VERSION := v5.8.2
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 export UV_PYTHON_DOWNLOADS := never
 
@@ -53,11 +54,14 @@ torture: .venv/.dev gen/.stamp ## kill, freeze and overload real processes, then
 certs: .venv/.runtime ## certificates for mTLS, in .gateway/certs
 	@$(BIN)/python -m services.common.certs .gateway/certs
 
-tools: ## fetch grpcurl into .tools/bin (needs Go)
-	@if [ -x .tools/bin/grpcurl ]; then echo "grpcurl is in .tools/bin"; \
-	elif command -v go >/dev/null; then \
-	    GOBIN="$(CURDIR)/.tools/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION); \
-	else echo "No Go here: grpcurl is not installed; what needs it is skipped."; fi
+tools: ## fetch grpcurl and kustomize into .tools/bin (needs Go)
+	@for tool in grpcurl=github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION) \
+	        kustomize=sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION); do \
+	    name="$${tool%%=*}"; module="$${tool#*=}"; \
+	    if [ -x ".tools/bin/$$name" ]; then echo "$$name is in .tools/bin"; \
+	    elif command -v go >/dev/null; then GOBIN="$(CURDIR)/.tools/bin" go install "$$module"; \
+	    else echo "No Go here: $$name is not installed; what needs it is skipped."; fi; \
+	done
 
 lock: ## resolve the dependencies of pyproject.toml into the hashed locks (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
