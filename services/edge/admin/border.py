@@ -17,7 +17,6 @@ from services.common.errors import GatewayError, InvalidField, NotFound, Unauthe
 from services.common.ids import new_request_id
 from services.common.keys import is_id
 from services.edge.admin.fields import json_name
-from services.edge.admin.guessing import Guessing
 from services.edge.admin.refusal import Refusal
 from services.edge.admin.remote import ADMIN_SECONDS, Answer, Asked, Metadata, Remote, Rpc, call
 
@@ -78,7 +77,6 @@ class Border:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
-        self._guessing = Guessing(remote)
 
     def guard(self, methods: dict[str, Handler], *, anyone_up: bool = False) -> Endpoint:
         """An endpoint that admits operators only, with a handler for each method. ``anyone_up``
@@ -108,12 +106,7 @@ class Border:
             request_id=request_id,
             idempotency_key=_idempotency_key(request),
         )
-        try:
-            identity = await self._identify(metadata, anyone_up)
-        except GatewayError as error:
-            if error.reason == "TOO_MANY_ATTEMPTS":
-                await self._guessing.report(peer, request_id)
-            raise
+        identity = await self._identify(metadata, anyone_up)
         return Ask(request, self._remote, metadata, identity)
 
     async def _identify(self, metadata: Metadata, anyone_up: bool) -> admin_pb2.AdminIdentity:

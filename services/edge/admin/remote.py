@@ -6,7 +6,6 @@ from typing import Protocol, TypeVar
 import grpc
 
 from gateway.auth.v1 import admin_pb2_grpc as auth_grpc
-from gateway.auth.v1 import auth_pb2_grpc
 from gateway.quota.v1 import admin_pb2_grpc as quota_grpc
 from services.common.errors import Unavailable, from_rpc
 
@@ -36,7 +35,6 @@ class Remote:
     ) -> None:
         self.auth = auth_grpc.AuthAdminServiceStub(auth)
         self.quota = quota_grpc.QuotaAdminServiceStub(quota)
-        self.events = auth_pb2_grpc.AuthServiceStub(auth)
         self._service_token = service_token
 
     def as_operator(
@@ -51,13 +49,6 @@ class Remote:
             ("x-request-id", request_id),
         )
         return (*metadata, ("idempotency-key", idempotency_key)) if idempotency_key else metadata
-
-    def as_service(self, request_id: str) -> Metadata:
-        """For what the edge does in its own name."""
-        return (
-            ("authorization", f"Bearer {self._service_token}"),
-            ("x-request-id", request_id),
-        )
 
 
 async def call(

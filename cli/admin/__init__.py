@@ -1,0 +1,1 @@
+"""gw admin: what an operator does, one file for each resource."""
