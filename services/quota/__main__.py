@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 
 from genai_prices.data_snapshot import get_snapshot
 
-from gateway.quota.v1 import quota_pb2_grpc
+from gateway.quota.v1 import admin_pb2_grpc, quota_pb2_grpc
 from services.common import logs, metrics
 from services.common.access import Access
 from services.common.border import ADMIN, HOT, REFLECTION, Border
-from services.common.kv import open_kv, require_fit
+from services.common.idempotency import Idempotency
+from services.common.kv import Kv, open_kv, require_fit
 from services.common.serve import Server, run, until_signal
 from services.common.settings import require_secret
 from services.quota import catalog, scripts
+from services.quota.admin import QuotaAdminService
 from services.quota.books import Books
 from services.quota.door import Door
 from services.quota.prices import PriceBook
@@ -21,12 +24,17 @@ from services.quota.service import QuotaService
 from services.quota.settings import QuotaSettings
 from services.quota.store import LedgerStore
 from services.quota.sweeper import Sweeper
+from services.quota.verify import Auditor
 
+HOT_SERVICE = "gateway.quota.v1.QuotaService"
+ADMIN_SERVICE = "gateway.quota.v1.QuotaAdminService"
 TRUST = {
-    "gateway.quota.v1.QuotaService": HOT,
-    "gateway.quota.v1.QuotaAdminService": ADMIN,
+    HOT_SERVICE: HOT,
+    ADMIN_SERVICE: ADMIN,
     "grpc.reflection.v1alpha.ServerReflection": REFLECTION,
 }
+_ADMIN_MS = 4_000
+"""Admin RPCs may wait this long for the KV, below their deadline of five seconds."""
 
 
 def now_ms() -> int:
@@ -39,13 +47,8 @@ async def main() -> None:
     log = logs.logger("quota")
     log.info("settings", **settings.describe())
     prices = PriceBook(catalog.load(settings.catalog), get_snapshot())
-    registry = metrics.new_registry()
-    kv = open_kv(
-        settings.redis_url,
-        timeout_ms=settings.kv_timeout_ms,
-        connections=settings.kv_connections,
-        cluster=settings.kv_cluster,
-    )
+    lua, registry = scripts.load(), metrics.new_registry()
+    kv, admin_kv = _open(settings, settings.kv_timeout_ms), _open(settings, _ADMIN_MS)
     access = Access(
         kv,
         admin_key=require_secret("ADMIN_API_KEY", settings.admin_api_key),
@@ -54,7 +57,7 @@ async def main() -> None:
     for warning in await require_fit(kv, unsafe=settings.kv_unsafe):
         log.warning("kv", problem=warning)
     door = Door(kv, timeout=(settings.kv_timeout_ms + 50) / 1000)
-    store, books = LedgerStore(door, scripts.load()), Books(door)
+    store, books = LedgerStore(door, lua), Books(door)
     sweeper = Sweeper(store, books, seconds=settings.sweep_seconds, clock=now_ms, registry=registry)
     hot = QuotaService(
         store, prices, min_edges=settings.grace_min_edges, seen=sweeper.see, clock=now_ms
@@ -64,9 +67,13 @@ async def main() -> None:
         settings=settings,
         border=Border(access, metrics.RpcMetrics(registry), TRUST),
         services=[
+            (HOT_SERVICE, partial(quota_pb2_grpc.add_QuotaServiceServicer_to_server, hot)),
             (
-                "gateway.quota.v1.QuotaService",
-                lambda s: quota_pb2_grpc.add_QuotaServiceServicer_to_server(hot, s),
+                ADMIN_SERVICE,
+                partial(
+                    admin_pb2_grpc.add_QuotaAdminServiceServicer_to_server,
+                    administration(admin_kv, lua),
+                ),
             ),
         ],
         ready=door.ping,
@@ -80,6 +87,30 @@ async def main() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await sweeping
     await kv.aclose()
+    await admin_kv.aclose()
+
+
+def administration(kv: Kv, lua: scripts.Scripts) -> QuotaAdminService:
+    """The admin RPCs on connections of their own: a long proof must not keep reserves waiting."""
+    door = Door(kv, timeout=_ADMIN_MS / 1000)
+    books = Books(door)
+    return QuotaAdminService(
+        door,
+        LedgerStore(door, lua),
+        books,
+        Auditor(door, books, lua),
+        Idempotency(kv),
+        clock=now_ms,
+    )
+
+
+def _open(settings: QuotaSettings, timeout_ms: int) -> Kv:
+    return open_kv(
+        settings.redis_url,
+        timeout_ms=timeout_ms,
+        connections=settings.kv_connections,
+        cluster=settings.kv_cluster,
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What is read of the ledger, without changing it."""
 
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from services.common import keys
@@ -7,8 +9,54 @@ from services.common.kv import Kv
 from services.quota.door import Door
 from services.quota.items import Lease, Owner
 
+_ORGS_AT_ONCE = 200
+_FIELDS = (
+    "spent",
+    "held",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "reasoning_output_tokens",
+    "grace",
+    "reset",
+)
+_MEASURES = ("spent", "requests", "input", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """One scope in one month; ``spent`` in all, ``reset`` the part that is forgiven."""
+
+    spent: int = 0
+    held: int = 0
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_output_tokens: int = 0
+    grace: int = 0
+    reset: int = 0
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Usage of one combination of day, user, key and model."""
+
+    day: str
+    user: str
+    key: str
+    model: str
+    spent: int
+    requests: int
+    input_tokens: int
+    output_tokens: int
+
 
 class Books:
+    """Reads of counters, rankings, usage records, journal and directory."""
+
     def __init__(self, door: Door) -> None:
         self._door = door
 
@@ -32,3 +80,117 @@ class Books:
             return list(await kv.zrange(keys.ORGS, low, "+", bylex=True, offset=0, num=count))
 
         return await self._door.ask(read)
+
+    async def each_organisation(self) -> AsyncIterator[list[str]]:
+        """All organisations, some at a time."""
+        after = ""
+        while found := await self.organisations(after, _ORGS_AT_ONCE):
+            yield found
+            after = found[-1]
+
+    async def knows(self, org: str) -> bool:
+        """Whether the organisation exists or existed."""
+        return await self._door.ask(lambda kv: kv.zscore(keys.ORGS, org)) is not None
+
+    async def org_of(self, user: str) -> str:
+        """The organisation of a user, living or deleted; empty when there never was one."""
+        return str(await self._door.ask(lambda kv: kv.get(keys.user_directory(user))) or "")
+
+    async def config(self, key: str) -> dict[str, str]:
+        """A configuration hash; empty for what is deleted."""
+
+        async def read(kv: Kv) -> Any:
+            return await kv.hgetall(key)
+
+        return dict(await self._door.ask(read))
+
+    async def has_counters(self, key: str) -> bool:
+        """Whether anything was ever counted under a quota key."""
+        return bool(await self._door.ask(lambda kv: kv.exists(key)))
+
+    async def open_month(self, org: str) -> str:
+        """The newest month this organisation has seen; empty for none."""
+        found = await self._door.ask(lambda kv: kv.hget(keys.org_quota(org), "month"))
+        return str(found or "")
+
+    async def counters(self, names: Sequence[str], month: str) -> list[Counters]:
+        """The counters under each quota key."""
+        fields = [*(f"{month}:{field}" for field in _FIELDS), "running"]
+
+        async def read(kv: Kv) -> list[Any]:
+            pipe = kv.pipeline(transaction=False)
+            for name in names:
+                pipe.hmget(name, fields)
+            return list(await pipe.execute())
+
+        rows = await self._door.ask(read) if names else []
+        return [Counters(*(int(value or 0) for value in row)) for row in rows]
+
+    async def ranked(self, names: Sequence[str], count: int) -> list[list[str]]:
+        """The first members of each ranking."""
+
+        async def read(kv: Kv) -> list[Any]:
+            pipe = kv.pipeline(transaction=False)
+            for name in names:
+                pipe.zrange(name, 0, count - 1, desc=True)
+            return list(await pipe.execute())
+
+        return await self._door.ask(read) if names else []
+
+    async def records(
+        self, org: str, month: str, user: str, position: str, count: int
+    ) -> tuple[list[Record], str]:
+        """Usage records from ``position`` on, and the position behind them (empty: the end).
+
+        A position is a cursor of the KV and the last record told from there: small hashes come
+        from the KV at once, however little is asked for.
+        """
+        cursor, _, last = (position or "0|").partition("|")
+        name = keys.usage_records(org, month)
+        match = f"*|{user}|*|requests" if user else "*|requests"
+
+        async def scan(kv: Kv) -> Any:
+            return await kv.hscan(name, int(cursor), match=match, count=count * len(_MEASURES))
+
+        after, found = await self._door.ask(scan)
+        stems = sorted(stem for field in found if (stem := field.rpartition("|")[0]) > last)
+        page, more = stems[:count], stems[count:]
+        records = await self._measures(name, page)
+        if more:
+            return records, f"{cursor}|{page[-1]}"
+        return records, f"{after}|" if after else ""
+
+    async def _measures(self, name: str, stems: Sequence[str]) -> list[Record]:
+        fields = [f"{stem}|{measure}" for stem in stems for measure in _MEASURES]
+
+        async def read(kv: Kv) -> list[Any]:
+            return list(await kv.hmget(name, fields))
+
+        values = [int(value or 0) for value in await self._door.ask(read)] if fields else []
+        found = []
+        for n, stem in enumerate(stems):
+            day, user, key, model = stem.split("|", 3)
+            spent, requests, tokens_in, tokens_out = values[n * 4 : n * 4 + 4]
+            found.append(Record(day, user, key, model, spent, requests, tokens_in, tokens_out))
+        return found
+
+    async def journal(
+        self, org: str, start: str, end: str, count: int
+    ) -> list[tuple[str, dict[str, str]]]:
+        """Entries from ``start`` to ``end`` (stream ids, ``(id`` exclusive, ``-`` and ``+``)."""
+
+        async def read(kv: Kv) -> list[Any]:
+            return list(await kv.xrange(keys.journal(org), start, end, count) or [])
+
+        return await self._door.ask(read)
+
+    async def emails(self, users: Sequence[tuple[str, str]]) -> list[str]:
+        """E-mail address of each (organisation, user); empty for deleted ones."""
+
+        async def read(kv: Kv) -> list[Any]:
+            pipe = kv.pipeline(transaction=False)
+            for org, user in users:
+                pipe.hget(keys.user_config(org, user), "email")
+            return list(await pipe.execute())
+
+        return [str(email or "") for email in await self._door.ask(read)] if users else []

@@ -21,6 +21,7 @@ class Scripts:
     settle: Script
     share: Script
     reset: Script
+    snapshot: Script
 
 
 def load(folder: Path = _FOLDER, clock: str | None = None) -> Scripts:
@@ -32,4 +33,4 @@ def load(folder: Path = _FOLDER, clock: str | None = None) -> Scripts:
         text = front + (folder / f"{name}.lua").read_text()
         return Script(name, text, hashlib.sha1(text.encode()).hexdigest())
 
-    return Scripts(*map(joined, ("reserve", "checkpoint", "settle", "share", "reset")))
+    return Scripts(*map(joined, ("reserve", "checkpoint", "settle", "share", "reset", "snapshot")))

@@ -10,13 +10,13 @@ import grpc
 from genai_prices.data_snapshot import get_snapshot
 from prometheus_client import CollectorRegistry
 
+from gateway.quota.v1 import admin_pb2_grpc, quota_pb2_grpc
 from gateway.quota.v1 import quota_pb2 as pb
-from gateway.quota.v1 import quota_pb2_grpc
 from services.common.access import Access
 from services.common.border import Border
 from services.common.metrics import RpcMetrics
-from services.quota import catalog
-from services.quota.__main__ import TRUST
+from services.quota import catalog, scripts
+from services.quota.__main__ import TRUST, administration
 from services.quota.items import Owner
 from services.quota.prices import PriceBook
 from services.quota.service import QuotaService
@@ -33,6 +33,7 @@ CATALOG = Path(__file__).parent / "catalog.toml"
 @dataclass
 class Rpc:
     hot: Any
+    admin: Any
     sweeper: Sweeper
 
     async def reserve(self, *items: pb.ReserveItem) -> list[Any]:
@@ -64,11 +65,14 @@ async def serving(
     server = grpc.aio.server(interceptors=[Border(access, RpcMetrics(registry), TRUST)])
     hot = QuotaService(ledger.store, prices(), min_edges=min_edges, seen=sweeper.see, clock=clock)
     quota_pb2_grpc.add_QuotaServiceServicer_to_server(hot, server)
+    admin = administration(ledger.kv, scripts.load())
+    admin_pb2_grpc.add_QuotaAdminServiceServicer_to_server(admin, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Rpc(quota_pb2_grpc.QuotaServiceStub(channel), sweeper)
+            hot_stub = quota_pb2_grpc.QuotaServiceStub(channel)
+            yield Rpc(hot_stub, admin_pb2_grpc.QuotaAdminServiceStub(channel), sweeper)
     finally:
         await server.stop(None)
 

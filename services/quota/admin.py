@@ -1,0 +1,186 @@
+"""The RPCs for people: usage, rankings, journal, proof, and the reset of a user's month."""
+
+import heapq
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from gateway.quota.v1 import admin_pb2 as pb
+from gateway.quota.v1 import admin_pb2_grpc as rpc
+from services.common import keys
+from services.common.access import caller
+from services.common.errors import InvalidField
+from services.common.idempotency import Idempotency
+from services.common.paging import decode_token, encode_token, page_size
+from services.quota import messages, scopes
+from services.quota.books import Books, Counters
+from services.quota.door import Door
+from services.quota.months import is_month, month_of
+from services.quota.store import LedgerStore
+from services.quota.verify import Auditor
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_TOP = 10
+_MAX_TOP = 100
+_MAX_REASON = 500
+_ENTRY = re.compile(r"\d+-\d+")
+_CURSOR = re.compile(r"\d+\|.*")
+
+
+class QuotaAdminService(rpc.QuotaAdminServiceServicer):
+    """A caller bound to one organisation sees this one; any other is not found."""
+
+    def __init__(
+        self,
+        door: Door,
+        store: LedgerStore,
+        books: Books,
+        auditor: Auditor,
+        idempotency: Idempotency,
+        *,
+        clock: Callable[[], int],
+    ) -> None:
+        self._door = door
+        self._store = store
+        self._books = books
+        self._auditor = auditor
+        self._idempotency = idempotency
+        self._clock = clock
+        self._started = time.monotonic()
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.Usage:
+        scope = await scopes.owner_scope(self._books, request.owner)
+        return await self._usage(scope, request.month)
+
+    async def ListUsageRecords(
+        self, request: pb.ListUsageRecordsRequest, context: Context
+    ) -> pb.ListUsageRecordsResponse:
+        size = page_size(request.page_size)
+        org = await scopes.organisation(self._books, request.org_id)
+        if request.user_id and not keys.is_id(request.user_id):
+            raise InvalidField("user_id", "is not a user's id, like user_…")
+        month = request.month or await self._current(org)
+        _check_month(month)
+        position = _position(request.page_token, _CURSOR)
+        records, after = await self._books.records(org, month, request.user_id, position, size)
+        return pb.ListUsageRecordsResponse(
+            records=[messages.record(record) for record in records],
+            next_page_token=encode_token(after),
+        )
+
+    async def ResetUserQuota(self, request: pb.ResetUserQuotaRequest, context: Context) -> pb.Usage:
+        reason = request.reason.strip()
+        if not 1 <= len(reason) <= _MAX_REASON:
+            raise InvalidField("reason", f"is required: 1 to {_MAX_REASON} characters")
+        scope = await scopes.user_scope(self._books, request.user_id)
+        if not await self._books.config(scope.config):
+            raise scopes.missing("user", scope.user)
+
+        async def reset() -> pb.Usage:
+            month = await self._store.reset(scope.org, scope.user, reason, caller.get().request_id)
+            return await self._usage(scope, month)
+
+        return await self._idempotency.once("ResetUserQuota", request, pb.Usage, reset)
+
+    async def ListTopUsers(
+        self, request: pb.ListTopUsersRequest, context: Context
+    ) -> pb.ListTopUsersResponse:
+        size = page_size(request.page_size, default=_TOP, maximum=_MAX_TOP)
+        month = request.month or month_of(self._clock())
+        _check_month(month)
+        requests = request.ranking == pb.RANKING_REQUESTS
+        name = keys.rank_by_requests if requests else keys.rank_by_cost
+        found: list[tuple[int, str, str, Counters]] = []
+        async for orgs in self._organisations(request.org_id):
+            ranked = await self._books.ranked([name(org, month) for org in orgs], size)
+            users = [(org, user) for org, top in zip(orgs, ranked, strict=True) for user in top]
+            counters = await self._books.counters(
+                [keys.user_quota(org, user) for org, user in users], month
+            )
+            for (org, user), c in zip(users, counters, strict=True):
+                found.append((c.requests if requests else c.spent, org, user, c))
+            found = heapq.nlargest(size, found, key=lambda row: (row[0], row[1], row[2]))
+        emails = await self._books.emails([(org, user) for _, org, user, _ in found])
+        return pb.ListTopUsersResponse(
+            users=[
+                messages.top_user(org, user, email, c)
+                for (_, org, user, c), email in zip(found, emails, strict=True)
+            ]
+        )
+
+    async def GetMetrics(self, request: pb.GetMetricsRequest, context: Context) -> pb.Metrics:
+        month = request.month or month_of(self._clock())
+        _check_month(month)
+        total = pb.Metrics(month=month, uptime_seconds=int(time.monotonic() - self._started))
+        async for orgs in self._organisations(request.org_id):
+            names = [keys.org_quota(org) for org in orgs]
+            for c in await self._books.counters(names, month):
+                messages.add(total, c)
+        started = time.perf_counter()
+        await self._door.ping()
+        total.kv_latency_micros = int((time.perf_counter() - started) * 1_000_000)
+        return total
+
+    async def ListJournal(
+        self, request: pb.ListJournalRequest, context: Context
+    ) -> pb.ListJournalResponse:
+        size = page_size(request.page_size)
+        org = await scopes.organisation(self._books, request.org_id)
+        start, end = "-", "+"
+        if request.HasField("start_time"):
+            start = str(max(0, request.start_time.ToMilliseconds()))
+        if request.HasField("end_time"):
+            end = f"({max(0, request.end_time.ToMilliseconds())}-0"
+        after = _position(request.page_token, _ENTRY)
+        rows = await self._books.journal(org, f"({after}" if after else start, end, size)
+        return pb.ListJournalResponse(
+            entries=[
+                messages.entry(org, entry_id, fields)
+                for entry_id, fields in rows
+                if request.user_id in ("", fields["u"])
+            ],
+            next_page_token=encode_token(rows[-1][0]) if len(rows) == size else "",
+        )
+
+    async def VerifyLedger(
+        self, request: pb.VerifyLedgerRequest, context: Context
+    ) -> pb.VerifyLedgerResponse:
+        org = await scopes.organisation(self._books, request.org_id)
+        return messages.verdict(await self._auditor.verify(org))
+
+    async def _usage(self, scope: scopes.Scope, month: str) -> pb.Usage:
+        current = await self._current(scope.org)
+        month = month or current
+        _check_month(month)
+        [counters] = await self._books.counters([scope.quota], month)
+        config = await self._books.config(scope.config)
+        return messages.usage(scope, month, counters, config.get("limit"), month == current)
+
+    async def _current(self, org: str) -> str:
+        """The month in which this organisation spends."""
+        return max(month_of(self._clock()), await self._books.open_month(org))
+
+    async def _organisations(self, asked: str) -> AsyncIterator[list[str]]:
+        """The organisation asked for, or the caller's own, or all, some at a time."""
+        only = asked or caller.get().org
+        if only:
+            yield [await scopes.organisation(self._books, only)]
+            return
+        async for orgs in self._books.each_organisation():
+            yield orgs
+
+
+def _check_month(month: str) -> None:
+    if not is_month(month):
+        raise InvalidField("month", 'must be a month, like "2026-11"')
+
+
+def _position(token: str, form: re.Pattern[str]) -> str:
+    position = decode_token(token)
+    if token and not form.fullmatch(position):
+        raise InvalidField("page_token", "is not a token of this list")
+    return position

@@ -1,0 +1,151 @@
+"""What the books of an organisation say, summed up from each of their sides. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.quota.items import NOTHING
+
+_FIELDS = (
+    "spent",
+    "held",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "reasoning_output_tokens",
+)
+_RECORDED = {
+    "spent": "spent",
+    "requests": "requests",
+    "input": "input_tokens",
+    "output": "output_tokens",
+}
+
+Place = tuple[str, str, str]
+"""Subject ("org", "user:…", "key:…"), month, field."""
+
+Sums = dict[Place, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A counter that is not what ``source`` says."""
+
+    subject: str
+    month: str
+    field: str
+    counter: int
+    expected: int
+    source: str
+
+
+@dataclass(slots=True)
+class JournalSums:
+    """The journal's sums up to an entry."""
+
+    after: str = ""
+    entries: int = 0
+    sums: Sums = field(default_factory=lambda: defaultdict(int))
+    users: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    months: set[str] = field(default_factory=set)
+
+    def add(self, entry_id: str, e: dict[str, str]) -> None:
+        self.after = entry_id
+        self.entries += 1
+        self.users.add(e["u"])
+        if not e["key"]:
+            return
+        self.keys.add(e["key"])
+        self.months.add(e["m"])
+        tokens = (e["t"] or NOTHING).split(" ")
+        values = (e["s"], e["h"], e["n"], tokens[0], tokens[4], tokens[1], tokens[5])
+        for subject in _subjects(e["u"], e["key"]):
+            for name, value in zip(_FIELDS, values, strict=True):
+                self.sums[subject, e["m"], name] += int(value)
+
+    def named(self) -> tuple[int, int, int]:
+        """Grows with every user, key or month that is new."""
+        return len(self.users), len(self.keys), len(self.months)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    newest: str
+    counters: Sums
+    records: Sums
+    holds: Sums
+
+
+def subject(kind: str, name: str) -> str:
+    return f"{kind}:{name}"
+
+
+def _subjects(user: str, key: str) -> tuple[str, str, str]:
+    """All that a step of this user with this key is counted for."""
+    return "org", subject("user", user), subject("key", key)
+
+
+def counted(rows: Iterable[tuple[str, dict[str, str]]]) -> Sums:
+    found: Sums = {}
+    for subject, fields in rows:
+        for name, value in fields.items():
+            month, _, measure = name.partition(":")
+            if measure in _FIELDS:
+                found[subject, month, measure] = int(value)
+            elif name == "running":
+                found[subject, "", name] = int(value)
+    return found
+
+
+def recorded(rows: Iterable[tuple[str, dict[str, str]]]) -> Sums:
+    found: Sums = defaultdict(int)
+    for month, fields in rows:
+        for name, value in fields.items():
+            _, user, key, rest = name.split("|", 3)
+            measure = _RECORDED[rest.rpartition("|")[2]]
+            for subject in _subjects(user, key):
+                found[subject, month, measure] += int(value)
+    return found
+
+
+def held(rows: Iterable[tuple[str, Any]]) -> Sums:
+    found: Sums = defaultdict(int)
+    for member, (state, held, month) in rows:
+        if state != "reserved":
+            continue
+        _, user, key = member.split(" ")
+        for subject in _subjects(user, key):
+            found[subject, month, "held"] += int(held)
+            found[subject, "", "running"] += 1
+    return found
+
+
+def _members_sum(counters: Sums, kind: str) -> Sums:
+    """The counters of all users, or of all keys, added up for the organisation."""
+    found: Sums = defaultdict(int)
+    for (subject, month, name), value in counters.items():
+        if subject.partition(":")[0] == kind:
+            found["org", month, name] += value
+    return found
+
+
+def differences(snapshot: Snapshot, journal: JournalSums) -> Iterator[Difference]:
+    counters = snapshot.counters
+    org = {place: value for place, value in counters.items() if place[0] == "org"}
+    every = (*_FIELDS, "running")
+    yield from _compare(counters, journal.sums, "journal", _FIELDS)
+    yield from _compare(org, _members_sum(counters, "user"), "users", every)
+    yield from _compare(org, _members_sum(counters, "key"), "keys", every)
+    yield from _compare(counters, snapshot.holds, "holds", ("held", "running"))
+    yield from _compare(counters, snapshot.records, "usage", tuple(_RECORDED.values()))
+
+
+def _compare(
+    counters: Sums, expected: Sums, source: str, fields: tuple[str, ...]
+) -> Iterator[Difference]:
+    for place in counters.keys() | expected.keys():
+        if place[2] in fields and counters.get(place, 0) != expected.get(place, 0):
+            yield Difference(*place, counters.get(place, 0), expected.get(place, 0), source)
