@@ -1,0 +1,142 @@
+"""The way in: who is calling, and may it cost what it can cost."""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.auth.v1.auth_pb2 import Principal
+from gateway.quota.v1 import quota_pb2
+from services.common import secret
+from services.common.errors import GatewayError, Unauthenticated, Unavailable
+from services.edge import errors
+from services.edge.bounds import Bound
+from services.edge.catalog import Target
+from services.edge.clients import QuotaClient
+from services.edge.credential import presented_key
+from services.edge.exchange import Exchange
+from services.edge.hold import Hold, released, reserve_item
+from services.edge.openai import ROUTING, Ask
+from services.edge.principals import Principals
+from services.edge.refusals import from_refusal, rate_headers
+from services.edge.settlements import Settlements
+
+MAX_WRONG_KEYS = 20
+_WINDOW_SECONDS = 60.0
+_MAX_PEERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    principal: Principal
+    key_hash: str
+
+
+class Admission:
+    """Identifies callers and reserves for them."""
+
+    def __init__(
+        self,
+        principals: Principals,
+        quota: QuotaClient,
+        settlements: Settlements,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._principals = principals
+        self._quota = quota
+        self._settlements = settlements
+        self._wrong = _Failures(clock)
+
+    async def identify(self, exchange: Exchange) -> Caller:
+        """Who presents the key. Raises ApiError 401, 429 for an address that guesses, 503."""
+        try:
+            digest = secret.digest(presented_key(exchange.headers))
+            principal = await self._principals.find(digest)
+        except errors.ApiError as error:
+            raise self._counted(error, exchange.peer) from None
+        except Unauthenticated:
+            raise self._counted(errors.wrong_key(), exchange.peer) from None
+        except Unavailable as error:
+            raise errors.unavailable("auth") from error
+        _check_query(exchange.query)
+        exchange.facts.update(org=principal.org_id, user=principal.user_id, key=principal.key_id)
+        return Caller(principal, digest)
+
+    async def reserve(
+        self,
+        caller: Caller,
+        ask: Ask,
+        target: Target,
+        bound: Bound,
+        *,
+        operation: str,
+        request_id: str,
+    ) -> tuple[Hold, Principal]:
+        """Hold the most the request can cost. Answers with the principal as the ledger knows it.
+        Raises ApiError."""
+        item = reserve_item(
+            caller.principal, ask, target, bound, operation=operation, request_id=request_id
+        )
+        try:
+            result = await self._quota.reserve(item)
+        except Unavailable as error:
+            return self._undecided(item, error), caller.principal
+        except BaseException:
+            self._settlements.submit(released(item))
+            raise
+        headers = rate_headers(result)
+        if result.HasField("refusal"):
+            refused = from_refusal(result.refusal, ask.model, target.model)
+            refused.headers = {**headers, **refused.headers}
+            raise refused
+        hold = Hold(item, result.grant, bound, target.model, headers)
+        return hold, await self._current(caller, result)
+
+    def _undecided(self, item: quota_pb2.ReserveItem, error: GatewayError) -> Hold:
+        """The ledger did not answer: nothing is admitted, and what it may have held is let go."""
+        self._settlements.submit(released(item))
+        raise errors.unavailable("quota") from error
+
+    async def _current(self, caller: Caller, result: quota_pb2.ReserveResult) -> Principal:
+        """The principal, asked for again when the ledger knows a newer one."""
+        if result.revision in (0, caller.principal.revision):
+            return caller.principal
+        try:
+            return await self._principals.refresh(caller.key_hash)
+        except GatewayError:
+            return caller.principal  # admitted all the same; only its details may be old
+
+    def _counted(self, error: errors.ApiError, peer: str) -> errors.ApiError:
+        if error.code != "invalid_api_key":
+            return error
+        return errors.too_many_wrong_keys() if self._wrong.add(peer) > MAX_WRONG_KEYS else error
+
+
+class _Failures:
+    """Wrong keys by address within the last minute."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def add(self, peer: str) -> int:
+        now = self._clock()
+        times = self._times.setdefault(peer, deque(maxlen=MAX_WRONG_KEYS + 1))
+        self._times.move_to_end(peer)
+        times.append(now)
+        while times[0] <= now - _WINDOW_SECONDS:
+            times.popleft()
+        while len(self._times) > _MAX_PEERS:
+            self._times.popitem(last=False)
+        return len(times)
+
+
+def _check_query(query: bytes) -> None:
+    """Addresses and credentials are not the caller's to choose, in a query either."""
+    for pair in query.split(b"&") if query else ():
+        name = pair.partition(b"=")[0].decode("latin-1").lower()
+        if name in ROUTING and name != "api_version":
+            raise errors.invalid(
+                f"Unsupported parameter: '{name}'.", param=name, code="unsupported_parameter"
+            )

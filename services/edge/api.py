@@ -1,0 +1,36 @@
+"""What one OpenAI API is to the steps that all of them share: how its requests are read and
+bounded, how its answers are counted, how a failure in its stream looks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.edge.bounds import Bound
+from services.edge.catalog import Target
+from services.edge.errors import ApiError
+from services.edge.hold import Hold
+from services.edge.openai import Ask
+from services.edge.usage import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """``operation`` is its name in ledger and metrics, ``path`` what follows an upstream's base
+    URL.
+
+    ``bound(ask, model, max_output_tokens, first_window)`` may raise ApiError. ``upstream_body``
+    makes the request for a target, with ``granted_cap`` output tokens for each choice where the
+    client gave no cap of its own (0: no cap). ``broken`` and ``cut_short`` give the last
+    events of a stream that failed, or that the budget ended. ``withhold`` says whether usage is
+    kept from the client.
+    """
+
+    operation: str
+    path: str
+    read: Callable[[bytes], Ask]
+    bound: Callable[[Ask, str, int, int], Bound]
+    upstream_body: Callable[[Ask, Target, Hold], bytes]
+    granted_cap: Callable[[Ask, Target, Hold], int]
+    meter: Callable[[], Meter]
+    withhold: Callable[[Ask], bool]
+    broken: Callable[[Meter, ApiError], bytes]
+    cut_short: Callable[[Meter, Ask, ApiError], bytes]

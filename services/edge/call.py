@@ -1,0 +1,146 @@
+"""One call of an OpenAI API, told from its beginning to its end."""
+
+import time
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from services.edge import errors
+from services.edge.admission import Admission, Caller
+from services.edge.alarm import Alarm
+from services.edge.api import Api
+from services.edge.catalog import Catalog, Target
+from services.edge.dispatch import Answer, Dispatch, Order
+from services.edge.errors import ApiError
+from services.edge.exchange import Exchange
+from services.edge.faults import UpstreamFailed
+from services.edge.hold import Hold
+from services.edge.openai import Ask
+from services.edge.relay import Relay
+from services.edge.running import Run, Running
+from services.edge.settlements import Settlements
+from services.edge.usage import Charge, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the calls of one process share."""
+
+    admission: Admission
+    catalog: Catalog
+    dispatch: Dispatch
+    running: Running
+    settlements: Settlements
+    max_body: int
+    first_window: int
+
+
+class Call:
+    """The ASGI endpoint of one API."""
+
+    def __init__(self, api: Api, rooms: Rooms) -> None:
+        self._api = api
+        self._rooms = rooms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send)
+        exchange.facts.update(operation=self._api.operation, began=time.perf_counter())
+        try:
+            await self._answer(exchange)
+        finally:
+            exchange.close()
+            exchange.facts.pop("began", None)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        rooms, api = self._rooms, self._api
+        exchange.require_method("POST")
+        caller = await rooms.admission.identify(exchange)
+        ask = api.read(await exchange.json_body(rooms.max_body))
+        target = self._find(ask, caller)
+        exchange.facts.update(provider=target.provider.name, model=target.model, stream=ask.stream)
+        bound = api.bound(ask, target.model, target.max_output_tokens, rooms.first_window)
+        hold, principal = await rooms.admission.reserve(
+            caller,
+            ask,
+            target,
+            bound,
+            operation=api.operation,
+            request_id=exchange.request_id,
+        )
+        alarm = Alarm()
+        exchange.watch(alarm.hang_up)
+        order = Order(api, ask, principal, exchange, alarm)
+        await self._served(order, target, hold)
+
+    def _find(self, ask: Ask, caller: Caller) -> Target:
+        target = self._rooms.catalog.find(ask.model)
+        if not self._rooms.dispatch.usable(target, caller.principal):
+            raise errors.unknown_model(ask.model)
+        return target
+
+    async def _served(self, order: Order, target: Target, hold: Hold) -> None:
+        """From the hold to its settlement, which happens whatever happens."""
+        rooms = self._rooms
+        longest = order.ask.choices * target.max_output_tokens
+        run = Run(hold, order.api.meter(), longest=longest, window=rooms.first_window)
+        run.stop = order.alarm.stop
+        rooms.running.add(run)
+        relay: Relay | None = None
+        ended: BaseException | None = None
+        try:
+            answer = await rooms.dispatch.open(order, target, hold)
+            relay = self._relay(order, answer, run)
+            await relay.pass_on()
+        except BaseException as error:
+            ended = error
+            raise
+        finally:
+            rooms.running.remove(run)
+            self._settle(order.exchange, run.hold, _charge(ended, relay, run.hold))
+
+    def _relay(self, order: Order, answer: Answer, run: Run) -> Relay:
+        run.hold = answer.hold
+        exchange = order.exchange
+        exchange.facts.update(provider=answer.target.provider.name, model=answer.target.model)
+        return Relay(
+            order.api,
+            order.ask,
+            answer,
+            exchange,
+            order.alarm,
+            run,
+            self._rooms.running,
+            headers=_headers(order, answer),
+        )
+
+    def _settle(self, exchange: Exchange, hold: Hold, charge: Charge) -> None:
+        exchange.facts.update(
+            input_tokens=charge.tokens.input,
+            output_tokens=charge.tokens.output,
+            flags=" ".join(charge.flags),
+        )
+        self._rooms.settlements.submit(hold.settled(charge))
+
+
+def _charge(ended: BaseException | None, relay: Relay | None, hold: Hold) -> Charge:
+    """What to book for a call that ended so."""
+    match ended:
+        case UpstreamFailed(billed=True):
+            return Charge(Tokens(input=hold.bound.most.input), flags=("unreconciled",))
+        case UpstreamFailed() | ApiError():
+            return Charge(Tokens(), billable=False)
+        case None if relay is not None:
+            return relay.charge
+        case _ if relay is not None and relay.begun:
+            return relay.charge
+        case _:  # the client left, or this process stops, before the first byte
+            input_ = hold.bound.estimated_input
+            return Charge(Tokens(input=input_), flags=("estimated", "partial"))
+
+
+def _headers(order: Order, answer: Answer) -> dict[str, str]:
+    headers = {**answer.hold.headers, "x-gateway-model": answer.target.model}
+    cap = order.api.granted_cap(order.ask, answer.target, answer.hold)
+    if cap:
+        headers["x-gateway-max-tokens"] = str(cap)
+    return headers

@@ -1,0 +1,122 @@
+"""auth and quota as the edge sees them: a deadline on every call, errors back in our tree."""
+
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Protocol, TypeVar
+
+import grpc
+
+from gateway.auth.v1 import auth_pb2, auth_pb2_grpc
+from gateway.quota.v1 import admin_pb2, admin_pb2_grpc, quota_pb2, quota_pb2_grpc
+from services.common.errors import GatewayError, Unavailable, from_rpc
+from services.edge.coalescer import Coalescer
+
+VERIFY_SECONDS = 0.25
+RESERVE_SECONDS = 0.25
+BOOK_SECONDS = 1.0
+READ_SECONDS = 5.0
+
+Metadata = tuple[tuple[str, str], ...]
+Asked = TypeVar("Asked", contravariant=True)
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Rpc(Protocol[Asked, Answer]):
+    """One unary RPC of a stub."""
+
+    def __call__(
+        self, request: Asked, *, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> Awaitable[Answer]: ...
+
+
+class AuthClient:
+    """Who is calling. Raises GatewayError."""
+
+    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+        self._stub = auth_pb2_grpc.AuthServiceStub(channel)
+        self._metadata: Metadata = (("authorization", f"Bearer {token}"),)
+
+    async def verify(self, key_hash: str) -> auth_pb2.Principal:
+        answer = await _call(
+            self._stub.VerifyApiKey,
+            auth_pb2.VerifyApiKeyRequest(key_hash=key_hash),
+            self._metadata,
+            VERIFY_SECONDS,
+            "auth",
+        )
+        return answer.principal
+
+    async def credential(self, org_id: str, provider: str) -> str:
+        """An organisation's own key for a provider."""
+        answer = await _call(
+            self._stub.GetProviderCredential,
+            auth_pb2.GetProviderCredentialRequest(org_id=org_id, provider=provider),
+            self._metadata,
+            VERIFY_SECONDS,
+            "auth",
+        )
+        return answer.credential
+
+
+class QuotaClient:
+    """What a request may cost. Reserves leave in batches as they gather. Raises GatewayError."""
+
+    def __init__(self, channel: grpc.aio.Channel, token: str, *, edge_id: str) -> None:
+        self._stub = quota_pb2_grpc.QuotaServiceStub(channel)
+        self._usage = admin_pb2_grpc.QuotaAdminServiceStub(channel)
+        self._metadata: Metadata = (("authorization", f"Bearer {token}"),)
+        self._edge_id = edge_id
+        self._reserves = Coalescer(self._reserve)
+
+    async def reserve(self, item: quota_pb2.ReserveItem) -> quota_pb2.ReserveResult:
+        return await self._reserves(item)
+
+    async def checkpoint(
+        self, items: Sequence[quota_pb2.CheckpointItem]
+    ) -> Sequence[quota_pb2.CheckpointResult]:
+        request = quota_pb2.CheckpointReservationsRequest(
+            edge_id=self._edge_id, items=items, caller_time_ms=_now_ms()
+        )
+        call = self._stub.CheckpointReservations
+        answer = await _call(call, request, self._metadata, BOOK_SECONDS, "quota")
+        return answer.results
+
+    async def settle(
+        self, items: Sequence[quota_pb2.SettleItem]
+    ) -> Sequence[quota_pb2.SettleResult]:
+        request = quota_pb2.SettleReservationsRequest(items=items, caller_time_ms=_now_ms())
+        call = self._stub.SettleReservations
+        answer = await _call(call, request, self._metadata, BOOK_SECONDS, "quota")
+        return answer.results
+
+    async def usage(self, owner: quota_pb2.Owner) -> admin_pb2.Usage:
+        """What a key or a user spent and holds in the current month."""
+        request = admin_pb2.GetUsageRequest(owner=owner)
+        return await _call(self._usage.GetUsage, request, self._metadata, READ_SECONDS, "quota")
+
+    async def _reserve(
+        self, items: list[quota_pb2.ReserveItem]
+    ) -> Sequence[quota_pb2.ReserveResult]:
+        now = _now_ms()
+        for item in items:
+            item.caller_time_ms = now
+        request = quota_pb2.ReserveQuotaRequest(items=items)
+        call = self._stub.ReserveQuota
+        answer = await _call(call, request, self._metadata, RESERVE_SECONDS, "quota")
+        return answer.results
+
+
+async def _call(
+    rpc: Rpc[Asked, Answer], request: Asked, metadata: Metadata, seconds: float, service: str
+) -> Answer:
+    try:
+        return await rpc(request, timeout=seconds, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        raised: GatewayError = from_rpc(error)
+        if isinstance(raised, Unavailable):
+            raised.metadata.setdefault("service", service)
+        raise raised from error
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,55 @@
+"""Many small calls as few larger ones, without waiting for company."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from services.common.errors import GatewayError, Internal
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Coalescer(Generic[Item, Result]):
+    """While one call is in flight, what gathers goes out as the next. An item that finds nothing
+    in flight leaves at once. ``call`` answers with a result for each item, in their order, or
+    raises a GatewayError for all of them."""
+
+    def __init__(
+        self, call: Callable[[list[Item]], Awaitable[Sequence[Result]]], *, most: int = 128
+    ) -> None:
+        self._call = call
+        self._most = most
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._flight: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Result:
+        """The result for one item. Raises GatewayError."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly())
+        return await future
+
+    async def _fly(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._waiting[: self._most]
+                del self._waiting[: self._most]
+                await self._carry(batch)
+        finally:
+            self._flight = None
+
+    async def _carry(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._call([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise Internal(f"{len(batch)} items were answered by {len(results)} results")
+        except GatewayError as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

@@ -1,0 +1,137 @@
+"""Finding somebody who answers: tries and fallbacks, all before the first byte of an answer.
+
+They share one reservation. Another attempt is made only when the one before is known to cost
+nothing; a fallback only after the hold pays for its price.
+"""
+
+from dataclasses import dataclass
+
+import httpx
+
+from gateway.auth.v1.auth_pb2 import Principal
+from services.common.errors import GatewayError
+from services.edge import errors
+from services.edge.alarm import Alarm
+from services.edge.api import Api
+from services.edge.catalog import Catalog, Target
+from services.edge.clients import QuotaClient
+from services.edge.exchange import ClientGone, Exchange
+from services.edge.faults import UpstreamFailed, timed_out
+from services.edge.hold import Hold
+from services.edge.metrics import EdgeMetrics
+from services.edge.openai import Ask
+from services.edge.principals import Principals
+from services.edge.upstream import Upstream, request_headers
+from services.edge.usage import Tokens
+
+CONNECT_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What stays the same over all attempts."""
+
+    api: Api
+    ask: Ask
+    principal: Principal
+    exchange: Exchange
+    alarm: Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and headers have come; the body is still to be read."""
+
+    response: httpx.Response
+    target: Target
+    hold: Hold
+
+
+class Dispatch:
+    """Sends requests to upstreams."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        catalog: Catalog,
+        principals: Principals,
+        quota: QuotaClient,
+        metrics: EdgeMetrics,
+    ) -> None:
+        self._upstream = upstream
+        self._catalog = catalog
+        self._principals = principals
+        self._quota = quota
+        self._metrics = metrics
+
+    def usable(self, target: Target, principal: Principal) -> bool:
+        """Whether there is a credential for the target."""
+        provider = target.provider
+        return provider.usable or provider.name in principal.providers_with_key
+
+    async def open(self, order: Order, target: Target, hold: Hold) -> Answer:
+        """The first answer that is a success. Raises UpstreamFailed, ClientGone, ApiError."""
+        waiting = [name for name in target.fallbacks if name != target.model]
+        while True:
+            try:
+                return Answer(await self._attempts(order, target, hold), target, hold)
+            except UpstreamFailed as failed:
+                self._metrics.upstream_failures.labels(
+                    target.provider.name, failed.error.code or ""
+                ).inc()
+                moved = await self._next(waiting, hold, order.principal) if failed.again else None
+                if moved is None:
+                    raise
+                target, hold = moved
+
+    async def _attempts(self, order: Order, target: Target, hold: Hold) -> httpx.Response:
+        provider = target.provider
+        headers = request_headers(
+            order.exchange.headers,
+            provider,
+            await self._credential(target, order.principal),
+            request_id=order.exchange.request_id,
+            stream=order.ask.stream,
+            cache=order.principal.allow_upstream_cache,
+        )
+        body = order.api.upstream_body(order.ask, target, hold)
+        attempt = 1
+        while True:
+            try:
+                async with order.alarm.armed(provider.first_byte_timeout):
+                    return await self._upstream.send(provider, order.api.path, headers, body)
+            except TimeoutError:
+                if order.alarm.gone:
+                    raise ClientGone from None
+                raise timed_out() from None
+            except UpstreamFailed as failed:
+                if not failed.unseen or attempt == CONNECT_ATTEMPTS:
+                    raise
+            attempt += 1
+
+    async def _credential(self, target: Target, principal: Principal) -> str:
+        provider = target.provider
+        if provider.name not in principal.providers_with_key:
+            return provider.credential
+        try:
+            return await self._principals.credential(principal, provider.name)
+        except GatewayError as error:
+            raise errors.unavailable("auth") from error
+
+    async def _next(
+        self, waiting: list[str], hold: Hold, principal: Principal
+    ) -> tuple[Target, Hold] | None:
+        """The next fallback whose price the hold can be made to cover."""
+        while waiting:
+            target = self._catalog.find(waiting.pop(0))
+            if not self.usable(target, principal):
+                continue
+            moved = hold.moved(target.model)
+            want = int(hold.grant.output_tokens) + 1
+            try:
+                [result] = await self._quota.checkpoint([moved.checkpoint(Tokens(), want)])
+            except GatewayError:
+                return None
+            if not result.HasField("refusal"):
+                return target, moved
+        return None

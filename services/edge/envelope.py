@@ -1,0 +1,127 @@
+"""Around everything: a request id, one log line, and every refusal in the same envelope."""
+
+import re
+import time
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common.errors import GatewayError
+from services.common.ids import new_request_id
+from services.common.logs import logger
+from services.edge import errors
+from services.edge.errors import ApiError
+from services.edge.exchange import JSON, ClientGone, not_allowed, unknown_url
+from services.edge.faults import UpstreamFailed
+from services.edge.metrics import EdgeMetrics
+
+log = logger("request")
+
+_SLASHES = re.compile("/{2,}")
+_QUIET = ("/healthz", "/readyz")
+
+
+class Envelope:
+    """Pure ASGI. Gives each request an id (``state["request_id"]``) and a dictionary of facts for
+    its log line (``state["facts"]``); turns what handlers raise into answers."""
+
+    def __init__(self, app: ASGIApp, metrics: EdgeMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        answer = _Answer(send, new_request_id())
+        facts: dict[str, object] = {}
+        scope["state"] = {"request_id": answer.request_id, "facts": facts}
+        _tidy(scope)
+        self._metrics.running.inc()
+        try:
+            await self._app(scope, receive, answer)
+        except ClientGone:
+            facts["outcome"] = "client_gone"
+        except (ApiError, GatewayError, UpstreamFailed) as error:
+            await answer.refuse(error, facts)
+        except Exception as error:
+            log.exception("request_failed", request_id=answer.request_id)
+            await answer.refuse(error, facts)
+        finally:
+            self._metrics.running.dec()
+            self._done(scope, answer, facts, time.perf_counter() - began)
+
+    def _done(self, scope: Scope, answer: "_Answer", facts: dict[str, object], took: float) -> None:
+        self._metrics.finished(answer.status, facts, took)
+        if scope["path"] in _QUIET:
+            return
+        log.info(
+            "request",
+            request_id=answer.request_id,
+            method=scope["method"],
+            path=scope["path"][:256],
+            status=answer.status,
+            ms=round(took * 1_000, 1),
+            **facts,
+        )
+
+
+class _Answer:
+    """``send`` that adds the request id and knows whether the answer has begun."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self.status = 0
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = message.setdefault("headers", [])
+            if not any(name == b"x-request-id" for name, _ in headers):
+                headers.append((b"x-request-id", self.request_id.encode()))
+        await self._send(message)
+
+    async def refuse(self, raised: Exception, facts: dict[str, object]) -> None:
+        error = _translated(raised)
+        facts["refused"] = error.code or error.kind
+        if self.status:
+            raise raised  # half an answer is out: the connection has to break
+        body = error.body()
+        headers = {"content-type": JSON, "content-length": str(len(body)), **error.headers}
+        raw = [
+            (name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()
+        ]
+        await self({"type": "http.response.start", "status": error.status, "headers": raw})
+        await self({"type": "http.response.body", "body": body})
+
+
+def _translated(raised: Exception) -> ApiError:
+    if isinstance(raised, ApiError):
+        return raised
+    if isinstance(raised, UpstreamFailed):
+        return raised.error
+    if isinstance(raised, GatewayError):
+        return errors.from_gateway(raised)
+    return errors.internal()
+
+
+def _tidy(scope: Scope) -> None:
+    """``/v1/x/`` and ``//v1//x`` mean ``/v1/x``; nothing is redirected."""
+    path: str = scope["path"]
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
+    scope["path"] = path.rstrip("/") or "/"
+
+
+async def http_error(request: Request, raised: Exception) -> Response:
+    """What the router refuses, as one of ours."""
+    assert isinstance(raised, HTTPException)
+    method, path = request.method, request.url.path
+    if raised.status_code == 405:
+        raise not_allowed(method, path, (raised.headers or {}).get("Allow", ""))
+    if raised.status_code == 404:
+        raise unknown_url(method, path)
+    raise errors.invalid(str(raised.detail), status=raised.status_code)

@@ -1,0 +1,188 @@
+"""One HTTP exchange, at the level of ASGI: read a body within limits, answer, see who left."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from services.edge import errors
+from services.edge.errors import ApiError, invalid
+
+BODY_STALL_SECONDS = 30.0
+_LINGER_SECONDS = 2.0
+_IDENTITY = (b"", b"identity")
+
+JSON = "application/json"
+
+
+class Exchange:
+    """A request and its answer. ``facts`` become the request's line in the log."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.request_id: str = scope["state"]["request_id"]
+        self.facts: dict[str, Any] = scope["state"]["facts"]
+        client = scope.get("client")
+        self.peer: str = client[0] if client else "unknown"
+        self.gone = False
+        self._receive = receive
+        self._send = send
+        self._on_gone: Callable[[], None] = lambda: None
+        self._watch: asyncio.Task[None] | None = None
+
+    def header(self, name: bytes) -> bytes:
+        """The first value of a header, by its lower-case name; empty where there is none."""
+        for given, value in self.headers:
+            if given == name:
+                return value
+        return b""
+
+    def require_method(self, *allowed: str) -> None:
+        """Raises ApiError 405."""
+        if self.method not in allowed:
+            raise not_allowed(self.method, self.path, ", ".join(allowed))
+
+    async def json_body(self, most: int) -> bytes:
+        """The body, at most ``most`` bytes of plain JSON. Raises ApiError 400, 408, 413, 415."""
+        kind = self.header(b"content-type").split(b";")[0].strip().lower()
+        if kind != b"application/json":
+            raise invalid(
+                "Send the request as JSON, with the header 'content-type: application/json'.",
+                code="unsupported_content_type",
+                status=415,
+            )
+        if self.header(b"content-encoding").strip().lower() not in _IDENTITY:
+            raise invalid(
+                "Compressed requests are not accepted.",
+                code="unsupported_content_encoding",
+                status=415,
+            )
+        length = self.header(b"content-length")
+        if length.isdigit() and int(length) > most:
+            await self._linger()
+            raise _too_large(most)
+        return await self._body(most)
+
+    async def _body(self, most: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._next()
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > most:
+                pieces.clear()
+                await self._linger()
+                raise _too_large(most)
+            if not message.get("more_body"):
+                return piece if not pieces else b"".join([*pieces, piece])
+            pieces.append(piece)
+
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout(BODY_STALL_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            raise ApiError(
+                408,
+                errors.INVALID,
+                "request_timeout",
+                "The request body did not arrive in time.",
+                headers={"connection": "close"},
+            ) from None
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            raise ClientGone
+        return message
+
+    async def _linger(self) -> None:
+        """Let the client finish writing, so that it reads our answer and not a reset."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                more = True
+                while more:
+                    message = await self._receive()
+                    more = bool(message.get("more_body"))
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """Call ``on_gone`` when the client hangs up. To be used after the body was read."""
+        self._on_gone = on_gone
+        if self.gone:
+            on_gone()
+        elif self._watch is None:
+            self._watch = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._on_gone()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._on_gone = lambda: None
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def answer(
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        content_type: str = JSON,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """A whole answer."""
+        length = {"content-type": content_type, "content-length": str(len(body))}
+        await self.start(status, {**length, **(headers or {})})
+        await self.end(body)
+
+
+class ClientGone(Exception):
+    """Nobody is there any more to answer."""
+
+
+def not_allowed(method: str, path: str, allowed: str) -> ApiError:
+    return ApiError(
+        405,
+        errors.INVALID,
+        "method_not_supported",
+        f"Not allowed to {method} on {path[:256]} (HINT: Perhaps you meant to use a different "
+        "HTTP method?)",
+        headers={"allow": allowed},
+    )
+
+
+def unknown_url(method: str, path: str) -> ApiError:
+    if path.startswith("/v1/"):
+        return invalid(f"Invalid URL ({method} {path[:256]})", status=404)
+    return invalid(
+        f"Unknown request URL: {method} {path[:256]}. Please check the URL for typos.",
+        code="unknown_url",
+        status=404,
+    )
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(
+        413,
+        errors.INVALID,
+        "request_too_large",
+        f"The request body is larger than {most} bytes.",
+        headers={"connection": "close"},
+    )

@@ -1,0 +1,127 @@
+"""A reservation as the edge holds it: what was asked, what was granted, how it is settled."""
+
+import hashlib
+from dataclasses import dataclass, field, fields, replace
+
+from gateway.auth.v1.auth_pb2 import Principal
+from gateway.quota.v1 import quota_pb2
+from services.common.ids import new_reservation_id
+from services.edge.bounds import Bound
+from services.edge.catalog import Target
+from services.edge.openai import Ask
+from services.edge.usage import Charge, Tokens
+
+_FIELDS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cached_input": "cached_input_tokens",
+    "cache_write_input": "cache_write_input_tokens",
+    "audio_input": "audio_input_tokens",
+    "reasoning_output": "reasoning_output_tokens",
+    "audio_output": "audio_output_tokens",
+    "extra_units": "extra_units",
+}
+assert _FIELDS.keys() == {f.name for f in fields(Tokens)}
+
+
+def to_message(tokens: Tokens) -> quota_pb2.TokenUsage:
+    return quota_pb2.TokenUsage(
+        **{theirs: getattr(tokens, ours) for ours, theirs in _FIELDS.items()}
+    )
+
+
+def reserve_item(
+    principal: Principal,
+    ask: Ask,
+    target: Target,
+    bound: Bound,
+    *,
+    operation: str,
+    request_id: str,
+) -> quota_pb2.ReserveItem:
+    """What is asked of the ledger, under a new id."""
+    owner = quota_pb2.Owner(
+        org_id=principal.org_id, user_id=principal.user_id, key_id=principal.key_id
+    )
+    digest = hashlib.sha256(ask.raw)
+    digest.update(f"\0{principal.key_id}\0{target.model}\0{operation}\0{bound.most}".encode())
+    return quota_pb2.ReserveItem(
+        reservation_id=new_reservation_id(),
+        fingerprint=digest.hexdigest(),
+        owner=owner,
+        model=target.model,
+        operation=operation,
+        bound=to_message(bound.most),
+        min_output_tokens=bound.least_output,
+        service_tier=ask.service_tier,
+        requested_model=ask.model,
+        request_id=request_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """``model`` is the one that is charged: a fallback's, once it took over. ``headers`` tell the
+    client of its rate limits."""
+
+    item: quota_pb2.ReserveItem
+    grant: quota_pb2.Grant
+    bound: Bound
+    model: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.item.reservation_id
+
+    def moved(self, model: str) -> "Hold":
+        return replace(self, model=model)
+
+    def settled(self, charge: Charge) -> quota_pb2.SettleItem:
+        """The end of it."""
+        outcome = (
+            quota_pb2.SETTLE_OUTCOME_CHARGED
+            if charge.billable
+            else quota_pb2.SETTLE_OUTCOME_RELEASED
+        )
+        return quota_pb2.SettleItem(
+            reservation_id=self.item.reservation_id,
+            fingerprint=self.item.fingerprint,
+            owner=self.item.owner,
+            model=self.model,
+            service_tier=self.item.service_tier,
+            operation=self.item.operation,
+            outcome=outcome,
+            usage=to_message(charge.tokens),
+            month=self.grant.month,
+            admit_time_ms=self.grant.admit_time_ms,
+            flags=charge.flags,
+            request_id=self.item.request_id,
+            held_nano_usd=self.grant.held_nano_usd,
+        )
+
+    def checkpoint(self, so_far: Tokens, want: int = 0) -> quota_pb2.CheckpointItem:
+        """What it has cost so far; ``want`` output tokens to hold for in all, 0 for as it is."""
+        return quota_pb2.CheckpointItem(
+            reservation_id=self.item.reservation_id,
+            owner=self.item.owner,
+            model=self.model,
+            service_tier=self.item.service_tier,
+            usage=to_message(so_far),
+            want_output_tokens=want,
+            bound=self.item.bound,
+        )
+
+
+def released(item: quota_pb2.ReserveItem) -> quota_pb2.SettleItem:
+    """Closes a reservation of which it is not known whether it was made."""
+    return quota_pb2.SettleItem(
+        reservation_id=item.reservation_id,
+        fingerprint=item.fingerprint,
+        owner=item.owner,
+        model=item.model,
+        service_tier=item.service_tier,
+        operation=item.operation,
+        outcome=quota_pb2.SETTLE_OUTCOME_RELEASED,
+        request_id=item.request_id,
+    )

@@ -1,0 +1,117 @@
+"""What the edge counts. Labels are ours: routes, providers, outcomes; never keys, users, or text
+that clients chose. Names follow OpenTelemetry's gen_ai conventions where it has one."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_TOKENS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576)
+
+
+class EdgeMetrics:
+    """The edge's own metrics, on a registry of the process's."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "gateway_requests",
+            "HTTP requests, by operation, provider, status and error code.",
+            ["operation", "provider", "status", "refused"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "gen_ai_server_request_duration_seconds",
+            "From the first byte of the request to the last of the answer.",
+            ["gen_ai_operation_name", "gen_ai_provider_name"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.first_byte = Histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "From the first byte of the request to the first of the answer's body.",
+            ["gen_ai_operation_name", "gen_ai_provider_name"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.tokens = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of one request.",
+            ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_token_type"],
+            buckets=_TOKENS,
+            registry=registry,
+        )
+        self.running = Gauge("gateway_requests_running", "Requests now.", registry=registry)
+        self.settlements = Counter(
+            "gateway_settlements",
+            "Settlements by outcome: booked, repeated, refused, retried.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.upstream_failures = Counter(
+            "gateway_upstream_failures",
+            "Upstream attempts that failed, by provider and code.",
+            ["provider", "code"],
+            registry=registry,
+        )
+        self._pending = Gauge(
+            "gateway_settlements_pending", "Settlements not booked yet.", registry=registry
+        )
+        self._admitted = Gauge(
+            "gateway_reservations_running", "Admitted requests now.", registry=registry
+        )
+
+    def watch(self, pending: Callable[[], int], admitted: Callable[[], int]) -> None:
+        """Where the gauges read their values."""
+        self._pending.set_function(pending)
+        self._admitted.set_function(admitted)
+
+    def settled(self, outcome: str) -> None:
+        self.settlements.labels(outcome).inc()
+
+    def finished(self, status: int, facts: dict[str, object], seconds: float) -> None:
+        """One HTTP request, by the facts that its handler noted."""
+        operation = str(facts.get("operation", "other"))
+        provider = str(facts.get("provider", ""))
+        refused = str(facts.get("refused", ""))
+        self.requests.labels(operation, provider, str(status), _code(refused)).inc()
+        if not provider:
+            return
+        self.seconds.labels(operation, provider).observe(seconds)
+        first = facts.get("first_byte_ms")
+        if isinstance(first, int | float):
+            self.first_byte.labels(operation, provider).observe(first / 1_000)
+        for kind in ("input", "output"):
+            count = facts.get(f"{kind}_tokens")
+            if isinstance(count, int):
+                self.tokens.labels(operation, provider, kind).observe(count)
+
+
+_OURS = frozenset(
+    [
+        "invalid_api_key",
+        "insufficient_quota",
+        "budget_held",
+        "rate_limit_exceeded",
+        "model_not_found",
+        "model_not_priced",
+        "quota_unavailable",
+        "auth_unavailable",
+        "upstream_auth",
+        "upstream_error",
+        "upstream_timeout",
+        "upstream_overloaded",
+        "request_too_large",
+        "method_not_supported",
+        "unknown_url",
+        "user_suspended",
+        "org_suspended",
+        "cannot_price_input",
+        "unsupported_parameter",
+        "server_error",
+    ]
+)
+
+
+def _code(refused: str) -> str:
+    """Codes can come from upstreams; as a label there are only ours."""
+    return refused if refused in _OURS or not refused else "other"

@@ -1,0 +1,227 @@
+"""From the upstream to the client: bytes as they come, usage read over the shoulder.
+
+A relay does not raise for what upstream, client or ledger do; it ends the answer as it has to be
+ended and leaves the charge that follows.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import orjson
+
+from services.common.errors import GatewayError
+from services.edge import faults
+from services.edge.alarm import Alarm
+from services.edge.api import Api
+from services.edge.dispatch import Answer
+from services.edge.errors import ApiError
+from services.edge.exchange import ClientGone, Exchange
+from services.edge.faults import UpstreamFailed
+from services.edge.openai import Ask
+from services.edge.refusals import from_refusal
+from services.edge.running import Run, Running
+from services.edge.sse import EventTooLong, Sieve
+from services.edge.upstream import chunks, response_headers, transport_errors
+from services.edge.usage import BYTES_PER_TOKEN, Charge, final_charge, find_usage
+
+MAX_DOCUMENT = 64 << 20
+"""Bytes of an answer in one piece."""
+
+_CHECK_BYTES = 8 << 10
+_EXTENSION_TRIES = 10
+_EXTENSION_PAUSE = 0.5
+_GOODBYE_SECONDS = 1.0
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+
+
+@dataclass(slots=True)
+class Relay:
+    """One answer on its way. ``charge`` is what is to be booked, whenever it is looked at."""
+
+    api: Api
+    ask: Ask
+    answer: Answer
+    exchange: Exchange
+    alarm: Alarm
+    run: Run
+    running: Running
+    headers: dict[str, str]
+    begun: bool = False
+    complete: bool = False
+    _fresh: int = 0
+    _extension: asyncio.Task[None] | None = None
+
+    @property
+    def charge(self) -> Charge:
+        bound = self.run.hold.bound
+        charge = final_charge(self.run.meter, bound.estimated_input, complete=self.complete)
+        hit = self.answer.response.headers.get("cf-aig-cache-status") == "HIT"
+        return Charge(charge.tokens, charge.billable, (*charge.flags, *["cached"] * hit))
+
+    async def pass_on(self) -> None:
+        """Carry the whole answer. Raises UpstreamFailed, ClientGone while nothing was sent."""
+        kind = self.answer.response.headers.get("content-type", "")
+        async with chunks(self.answer.response) as body:
+            if self.ask.stream and "text/event-stream" in kind:
+                await self._stream(body)
+            else:
+                await self._document(body)
+
+    async def _document(self, body: AsyncIterator[bytes]) -> None:
+        content = await self._whole(body)
+        document = _parsed(content)
+        if isinstance(document, dict) and document.get("error") and "choices" not in document:
+            raise faults.refused(502, content, "")
+        usage = find_usage(document)
+        if usage is not None:
+            self.run.meter.see(usage)
+        elif isinstance(document, dict):
+            self.run.meter.deliver(document)
+        kind = self.answer.response.headers.get("content-type", "application/json")
+        headers = {**self.headers, **response_headers(self.answer.response)}
+        self._note_first_byte()
+        self.begun = self.complete = True
+        await self.exchange.answer(content, content_type=kind, headers=headers)
+
+    async def _whole(self, body: AsyncIterator[bytes]) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with self.alarm.armed(self.answer.target.provider.idle_timeout):
+                with transport_errors():
+                    async for piece in body:
+                        self.alarm.again()
+                        pieces.append(piece)
+                        size += len(piece)
+                        if size > MAX_DOCUMENT:
+                            raise faults.malformed()
+        except TimeoutError:
+            if self.alarm.gone:
+                raise ClientGone from None
+            raise faults.timed_out() from None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _stream(self, body: AsyncIterator[bytes]) -> None:
+        headers = {**STREAM_HEADERS, **self.headers, **response_headers(self.answer.response)}
+        self.begun = True
+        await self.exchange.start(200, headers)
+        sieve = Sieve(self.run.meter, withhold=self.api.withhold(self.ask))
+        last = b""
+        try:
+            async with self.alarm.armed(self.answer.target.provider.idle_timeout):
+                with transport_errors():
+                    await self._events(body, sieve)
+                last = sieve.rest()
+        except TimeoutError:
+            await self._interrupted()
+            return
+        except (UpstreamFailed, EventTooLong):
+            await self.exchange.end(self._broken(faults.truncated()))
+            return
+        await self._finish(sieve, last)
+        if sieve.done:
+            await self._goodbye(body)
+
+    async def _events(self, body: AsyncIterator[bytes], sieve: Sieve) -> None:
+        first = True
+        async for chunk in body:
+            ready = sieve.feed(chunk)
+            if ready:
+                if first:
+                    self._note_first_byte()
+                    first = False
+                await self._within_window(len(ready))
+                await self.exchange.write(ready)
+            if sieve.done:
+                return
+            self.alarm.again()
+
+    async def _finish(self, sieve: Sieve, last: bytes) -> None:
+        """The upstream's body is over: was it the whole answer?"""
+        meter = self.run.meter
+        if not sieve.done:
+            meter.count()
+        if sieve.done or meter.finished or meter.failed:
+            self.complete = not meter.failed
+            await self.exchange.end(last)
+        else:
+            await self.exchange.end(last + self._broken(faults.truncated()))
+
+    async def _interrupted(self) -> None:
+        """Time is up, the client has left, or the ledger pays no more."""
+        if self.alarm.gone:
+            self.exchange.facts["outcome"] = "client_gone"
+        elif self.alarm.refusal is not None:
+            error = from_refusal(self.alarm.refusal, self.ask.model, self.answer.target.model)
+            self.exchange.facts["outcome"] = error.code
+            await self.exchange.end(self.api.cut_short(self.run.meter, self.ask, error))
+        else:
+            await self.exchange.end(self._broken(faults.timed_out().error))
+
+    def _broken(self, error: ApiError) -> bytes:
+        self.exchange.facts["outcome"] = error.code
+        return self.api.broken(self.run.meter, error)
+
+    async def _goodbye(self, body: AsyncIterator[bytes]) -> None:
+        """The answer is over, its connection not yet: read the end, so that it can be reused."""
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                with transport_errors():
+                    async for _ in body:
+                        pass
+        except (TimeoutError, UpstreamFailed):
+            pass  # then it is closed
+
+    async def _within_window(self, size: int) -> None:
+        """Before more is delivered, see that the hold pays for it: the next window is asked for
+        when this one is half used, and waited for when it is full."""
+        if not self.run.hold.bound.window:
+            return
+        self._fresh += size
+        if self._fresh < _CHECK_BYTES:
+            left = self.run.granted - self.run.meter.deltas
+            if self._fresh < left * BYTES_PER_TOKEN:
+                return
+        self._fresh = 0
+        if self.run.want() and self._extension is None:
+            self._extension = asyncio.create_task(self._extend())
+        tries = 0
+        while self.run.used_up:
+            if tries == _EXTENSION_TRIES:
+                raise TimeoutError
+            await self._extended(tries)
+            tries += 1
+
+    async def _extend(self) -> None:
+        try:
+            await self.running.extend(self.run)
+        finally:
+            self._extension = None
+
+    async def _extended(self, tries: int) -> None:
+        """Wait for the ledger's word on the next window."""
+        if tries:
+            await asyncio.sleep(_EXTENSION_PAUSE)
+        with contextlib.suppress(GatewayError):
+            await (self._extension or self._extend())
+
+    def _note_first_byte(self) -> None:
+        began = self.exchange.facts.get("began")
+        if began is not None:
+            took = time.perf_counter() - began
+            self.exchange.facts["first_byte_ms"] = round(took * 1_000, 1)
+
+
+def _parsed(content: bytes) -> object:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise faults.malformed() from None

@@ -1,0 +1,228 @@
+"""Tokens: what a provider says it billed, and what we can count ourselves. Pure.
+
+Usage comes in chat's spelling (``prompt_tokens``) or that of responses (``input_tokens``), in a
+document or over the chunks of a stream. Per field the largest value seen counts, nothing is ever
+summed: some providers report running totals, some split the fields over chunks.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import orjson
+
+MAX_TOKENS = 2**31
+"""More than this in one request is a mistake of the provider."""
+
+BYTES_PER_TOKEN = 4
+"""A common ratio, for estimates only; bounds count a token for each byte."""
+
+_INPUT = ("prompt_tokens", "input_tokens")
+_OUTPUT = ("completion_tokens", "output_tokens")
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a request used, or at most can use. The details are parts of their totals."""
+
+    input: int = 0
+    output: int = 0
+    cached_input: int = 0
+    cache_write_input: int = 0
+    audio_input: int = 0
+    reasoning_output: int = 0
+    audio_output: int = 0
+    extra_units: int = 0
+
+    def most(self, other: "Tokens") -> "Tokens":
+        """The larger value of each field."""
+        return Tokens(*(max(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+
+
+class BadUsage(ValueError):
+    """A provider's usage that cannot be true."""
+
+
+def parse_usage(usage: dict[str, Any]) -> Tokens:
+    """The tokens of a ``usage`` object. Raises BadUsage for negative, non-integer or absurd
+    numbers, and for a total that is smaller than its parts."""
+    inputs, outputs = _count(usage, _INPUT), _count(usage, _OUTPUT)
+    total = _count(usage, ("total_tokens",))
+    if total > inputs + outputs and inputs:
+        outputs = total - inputs  # thinking that some providers add to the total only
+    elif 0 < total < inputs + outputs:
+        raise BadUsage("total_tokens is smaller than its parts")
+    read, written = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
+    cached = max(
+        _count(read, ("cached_tokens",)),
+        _count(usage, ("prompt_cache_hit_tokens", "cache_read_input_tokens")),
+    )
+    cache_write = max(
+        _count(read, ("cache_write_tokens", "cache_creation_tokens")),
+        _count(usage, ("cache_creation_input_tokens",)),
+    )
+    return Tokens(
+        input=inputs,
+        output=outputs,
+        cached_input=min(cached, inputs),
+        cache_write_input=min(cache_write, inputs - min(cached, inputs)),
+        audio_input=min(_count(read, ("audio_tokens",)), inputs),
+        reasoning_output=min(_count(written, ("reasoning_tokens",)), outputs),
+        audio_output=min(_count(written, ("audio_tokens",)), outputs),
+    )
+
+
+def find_usage(document: object) -> dict[str, Any] | None:
+    """The usage object of a chunk, an event or a whole answer, wherever providers put it."""
+    if not isinstance(document, dict):
+        return None
+    for holder in (document, document.get("x_groq"), document.get("response")):
+        if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
+            found: dict[str, Any] = holder["usage"]
+            return found
+    return None
+
+
+@dataclass(slots=True)
+class Meter:
+    """What one answer delivered so far: the provider's own numbers, and our count.
+
+    Delivered events are kept until somebody needs the count, or until ``backlog_limit`` bytes have
+    gathered; an answer that ends with the provider's usage is never read twice.
+    """
+
+    backlog_limit: int = 64 << 10
+    seen: Tokens | None = None
+    bad: bool = False
+    finished: bool = False
+    failed: bool = False
+    identity: dict[str, Any] = field(default_factory=dict)
+    text_bytes: int = 0
+    deltas: int = 0
+    _backlog: list[bytes] = field(default_factory=list)
+    _waiting: int = 0
+
+    def see(self, usage: dict[str, Any]) -> None:
+        """Take note of a usage object."""
+        try:
+            tokens = parse_usage(usage)
+        except BadUsage:
+            self.bad = True
+            return
+        self.seen = tokens if self.seen is None else self.seen.most(tokens)
+
+    def passed(self, events: bytes) -> None:
+        """Take note of whole events that the client was sent."""
+        self._backlog.append(events)
+        self._waiting += len(events)
+        if self._waiting >= self.backlog_limit:
+            self.count()
+
+    def count(self) -> int:
+        """Output tokens delivered, estimated: one for each delta, or one for each four bytes."""
+        if self._backlog:
+            gathered, self._waiting = b"".join(self._backlog), 0
+            self._backlog.clear()
+            data: list[bytes] = []
+            for line in gathered.splitlines():
+                if line.startswith(b"data:"):
+                    data.append(line[5:])
+                elif data and not line:
+                    self._read(b"\n".join(data))
+                    data.clear()
+        return max(self.deltas, -(-self.text_bytes // BYTES_PER_TOKEN))
+
+    def deliver(self, document: dict[str, Any]) -> None:
+        """Take note of a whole answer, delivered at once."""
+        self._choices(document, "message")
+
+    def _read(self, data: bytes) -> None:
+        if data.strip() == b"[DONE]":
+            self.finished = True
+            return
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return
+        if not isinstance(event, dict):
+            return
+        if event.get("error"):
+            self.failed = True
+        for name in ("id", "created", "model", "system_fingerprint"):
+            if name in event:
+                self.identity[name] = event[name]
+        self._choices(event, "delta")
+
+    def _choices(self, document: dict[str, Any], member: str) -> None:
+        choices = document.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            size = text_size(choice.get(member)) + text_size(choice.get("text"))
+            if size:
+                self.text_bytes += size
+                self.deltas += 1
+            if choice.get("finish_reason"):
+                self.finished = True
+
+
+def text_size(value: object) -> int:
+    """Bytes of UTF-8 in all that a model wrote in a delta or message: text, refusals, reasoning,
+    names and arguments of calls; not roles, ids and types."""
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, list):
+        return sum(text_size(item) for item in value)
+    if isinstance(value, dict):
+        return sum(text_size(v) for k, v in value.items() if k not in _NOT_WRITTEN)
+    return 0
+
+
+_NOT_WRITTEN = frozenset(["role", "id", "type", "index", "signature", "data", "annotations"])
+
+
+def _count(holder: dict[str, Any], names: tuple[str, ...]) -> int:
+    for name in names:
+        value = holder.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
+            raise BadUsage(f"{name} is not a number of tokens")
+        return value
+    return 0
+
+
+def _details(usage: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    for name in names:
+        if isinstance(usage.get(name), dict):
+            found: dict[str, Any] = usage[name]
+            return found
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What to book: ``billable`` false releases the hold."""
+
+    tokens: Tokens
+    billable: bool = True
+    flags: tuple[str, ...] = ()
+
+
+def final_charge(meter: Meter, estimated_input: int, *, complete: bool) -> Charge:
+    """The charge for an answer that began. ``complete`` is false when it was cut short, by the
+    client or by the provider."""
+    partial = () if complete else ("partial",)
+    if meter.bad:
+        own = Tokens(input=estimated_input, output=meter.count())
+        return Charge(own, flags=("anomaly", *partial))
+    if meter.seen is not None:
+        tokens = meter.seen
+        if not complete:
+            tokens = replace(tokens, output=max(tokens.output, meter.count()))
+        return Charge(tokens, flags=partial)
+    delivered = meter.count()
+    if meter.failed and not delivered:
+        return Charge(Tokens(), billable=False)
+    return Charge(Tokens(input=estimated_input, output=delivered), flags=("estimated", *partial))
