@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from services.common.errors import Internal, Unavailable
+from services.common.settings import SettingsError
 
 Kv = Redis | RedisCluster
 
@@ -30,7 +31,7 @@ _NOT_NOW = (
 )
 
 
-class KvUnfit(Exception):
+class KvUnfit(SettingsError):
     """One line for a person: why this KV must not hold money."""
 
 

@@ -1,21 +1,16 @@
 """The life of a gRPC process: start, ready, run, drain."""
 
 import asyncio
-import contextlib
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
-import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.border import Border
 from services.common.channel import SERVER_OPTIONS, is_local
 from services.common.errors import GatewayError
-from services.common.kv import KvUnfit
 from services.common.logs import logger
 from services.common.settings import ServiceSettings, SettingsError
 from services.common.tls import Identity, server_credentials
@@ -131,23 +126,3 @@ def _open(address: str, add_port: Callable[[str], int]) -> str:
         raise SettingsError(f"cannot listen on {address}: is the port busy?") from error
     host = address.rpartition(":")[0]
     return address if address.startswith("unix:") else f"{host}:{port}"
-
-
-async def until_signal() -> None:
-    """Return at the first SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-
-
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a process's ``main`` on uvloop. What a person must fix (SettingsError, KvUnfit) ends it
-    with one line and exit code 2."""
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            uvloop.run(main())
-    except (SettingsError, KvUnfit) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

@@ -9,7 +9,7 @@ import grpc
 
 from services.common import logs, metrics
 from services.common.dial import dial
-from services.common.serve import run, until_signal
+from services.common.process import run, until_signal
 from services.common.settings import require_secret
 from services.edge import app
 from services.edge.admin.remote import Remote

@@ -13,7 +13,8 @@ from services.common.access import Access
 from services.common.border import ADMIN, HOT, REFLECTION, Border
 from services.common.idempotency import Idempotency
 from services.common.kv import Kv, open_kv, require_fit
-from services.common.serve import Server, run, until_signal
+from services.common.process import run, until_signal
+from services.common.serve import Server
 from services.common.settings import require_secret
 from services.quota import catalog, scripts
 from services.quota.admin import QuotaAdminService

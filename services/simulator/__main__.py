@@ -1,7 +1,7 @@
 """The simulator as a process."""
 
 from services.common import logs
-from services.common.serve import run, until_signal
+from services.common.process import run, until_signal
 from services.simulator.server import serving
 from services.simulator.settings import SimulatorSettings
 

@@ -1,0 +1,32 @@
+"""The life of any process: begin on uvloop, end at a signal, say in one line what a person must
+fix."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvloop
+
+from services.common.settings import SettingsError
+
+
+async def until_signal() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a process's ``main`` on uvloop. A SettingsError ends it with one line and exit code 2."""
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(main())
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
