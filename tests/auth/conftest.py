@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from gateway.auth.v1 import admin_pb2, admin_pb2_grpc, auth_pb2, auth_pb2_grpc
 from services.auth.__main__ import AUTH_ADMIN, join
 from services.auth.settings import AuthSettings
-from services.common import secret
+from services.common import secret, serve
 from services.common.dial import dial
 from services.common.errors import from_rpc
 from services.common.kv import open_kv
@@ -130,6 +130,12 @@ async def running(kv_url: str, clock: Clock, **settings: Any) -> AsyncIterator[A
         await channel.close()
         await server.stop()
         await kv.aclose()
+
+
+@pytest.fixture(autouse=True)
+def no_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to notice that these servers leave."""
+    monkeypatch.setattr(serve, "_NOTICE_SECONDS", 0)
 
 
 @pytest.fixture
