@@ -8,17 +8,21 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import redis.exceptions as failures
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.asyncio.connection import parse_url
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from services.common.channel import is_local
 from services.common.errors import Internal, Unavailable
+from services.common.kv_cluster import ClusterKv
+from services.common.kv_sentinel import SentinelKv
 from services.common.settings import SettingsError
 
-Kv = Redis | RedisCluster
+Kv = Redis
 
 _NOT_NOW_PREFIXES = ("NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGPASS", "LOADING")
 _NOT_NOW = (
@@ -26,6 +30,7 @@ _NOT_NOW = (
     failures.ReadOnlyError,
     failures.ClusterDownError,
     failures.TryAgainError,
+    failures.MovedError,
     failures.AskError,
     failures.NoPermissionError,
 )
@@ -36,8 +41,15 @@ class KvUnfit(SettingsError):
 
 
 def open_kv(url: str, *, timeout_ms: int, connections: int, cluster: bool = False) -> Kv:
-    """A client for ``redis://``, ``rediss://`` or ``unix://`` URLs. Callers wait for a free
-    connection at most ``timeout_ms``, then the KV counts as unavailable."""
+    """A client for one of
+
+    - ``redis://``, ``rediss://`` (TLS) or ``unix://``: one server;
+    - the same with ``cluster``: a cluster, found through any of ``host:port,host:port…``;
+    - ``redis+sentinel://…host:port,host:port/name`` (``rediss+sentinel://``): the primary that
+      Sentinel names.
+
+    Callers wait for a free connection to a node at most ``timeout_ms``, then the KV counts as
+    unavailable. Raises KvUnfit for a URL that cannot be understood."""
     timeout = timeout_ms / 1000
     bounds: dict[str, Any] = {
         "socket_timeout": timeout,
@@ -47,16 +59,37 @@ def open_kv(url: str, *, timeout_ms: int, connections: int, cluster: bool = Fals
         "decode_responses": True,
         "health_check_interval": 0,
     }
+    hosts, name, options = _understood(url)
+    options |= bounds
     if cluster:
-        bounds["retry"] = Retry(NoBackoff(), 1)
-        first = url.split(",", 1)[0]
-        client: RedisCluster = RedisCluster.from_url(
-            first, max_connections=connections * 4, **bounds
-        )
-        return client
-    options = {**parse_url(url), **bounds}
+        return ClusterKv(hosts, options, connections=connections, timeout=timeout)
+    if name:
+        return SentinelKv(hosts, name, options, connections=connections, timeout=timeout)
     pool = BlockingConnectionPool(max_connections=connections, timeout=timeout, **options)
     return Redis.from_pool(pool)
+
+
+def _understood(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
+    """The hosts of a URL, the name Sentinel knows them by, and redis-py's options."""
+    parts = urlsplit(url)
+    scheme, _, sentinel = parts.scheme.partition("+")
+    login, at, places = parts.netloc.rpartition("@")
+    port = 26_379 if sentinel else 6_379
+    try:
+        hosts = [
+            (found.hostname or "localhost", found.port or port)
+            for found in (urlsplit(f"//{place.strip()}") for place in places.split(","))
+        ]
+        name, _, database = parts.path.strip("/").partition("/") if sentinel else ("", "", "")
+        path = f"/{database}" if sentinel else parts.path
+        first = places.split(",")[0]
+        one = urlunsplit((scheme, login + at + first, path, parts.query, ""))
+        options = dict(parse_url(one))
+    except ValueError as error:
+        raise KvUnfit(f"REDIS_URL cannot be understood: {error}") from None
+    if sentinel and not (sentinel == "sentinel" and name):
+        raise KvUnfit("REDIS_URL for Sentinel is redis+sentinel://host:26379,host:26379/name")
+    return hosts, name, options
 
 
 @contextmanager
@@ -74,29 +107,45 @@ def kv_errors() -> Iterator[None]:
 
 
 async def require_fit(kv: Kv, *, unsafe: bool) -> list[str]:
-    """Warnings about the KV; raises KvUnfit for what would lose money (evicting, not persistent,
-    too old), unless ``unsafe``."""
-    info = await kv.info(target_nodes=RedisCluster.PRIMARIES) if is_cluster(kv) else await kv.info()
-    facts = next(iter(info.values())) if is_cluster(kv) else info
-    problems: list[str] = []
-    warnings: list[str] = []
-    version = str(facts.get("valkey_version") or facts.get("redis_version") or "0")
-    if not recent_enough(version, valkey="valkey_version" in facts):
-        problems.append(f"version {version} has known holes or lacks what we need")
-    policy = str(facts.get("maxmemory_policy", "unknown"))
-    if policy != "noeviction" and int(facts.get("maxmemory", 0)) > 0:
-        problems.append(f"maxmemory-policy is {policy}; an evicted key is an unlimited budget")
-    elif policy not in ("noeviction", "unknown"):
-        warnings.append(f"maxmemory-policy is {policy}; set noeviction before setting maxmemory")
-    if not int(facts.get("aof_enabled", 0)):
-        problems.append("appendonly is off; a restart would forget what was spent")
+    """Warnings about the KV; raises KvUnfit for what would lose money or give it away (evicting,
+    not persistent, too old, open to the network), unless ``unsafe``."""
+    nodes = list((await kv.primaries()).values()) if isinstance(kv, ClusterKv) else [kv]
+    problems, warnings = _reachable(kv.connection_pool)
+    for node in nodes:
+        found, doubtful = _facts(await node.info())
+        problems += found
+        warnings += doubtful
+    problems, warnings = list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
     if problems and not unsafe:
         raise KvUnfit("; ".join(problems) + ". Set GATEWAY_KV_UNSAFE=true to run all the same")
     return warnings + [f"unsafe KV: {problem}" for problem in problems]
 
 
-def is_cluster(kv: Kv) -> bool:
-    return isinstance(kv, RedisCluster)
+def _reachable(pool: ConnectionPool) -> tuple[list[str], list[str]]:
+    """Problems and warnings about the way to the KV."""
+    options = pool.connection_kwargs
+    if "path" in options or is_local(f"{options.get('host', 'localhost')}:0"):
+        return [], []
+    problems = [] if options.get("password") else ["it is on the network without a password"]
+    encrypted = issubclass(pool.connection_class, SSLConnection)
+    return problems, [] if encrypted else ["the way to it is not encrypted; use rediss://"]
+
+
+def _facts(info: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Problems and warnings about one server, by its INFO."""
+    problems: list[str] = []
+    warnings: list[str] = []
+    version = str(info.get("valkey_version") or info.get("redis_version") or "0")
+    if not recent_enough(version, valkey="valkey_version" in info):
+        problems.append(f"version {version} has known holes or lacks what we need")
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    if policy != "noeviction" and int(info.get("maxmemory", 0)) > 0:
+        problems.append(f"maxmemory-policy is {policy}; an evicted key is an unlimited budget")
+    elif policy not in ("noeviction", "unknown"):
+        warnings.append(f"maxmemory-policy is {policy}; set noeviction before setting maxmemory")
+    if not int(info.get("aof_enabled", 0)):
+        problems.append("appendonly is off; a restart would forget what was spent")
+    return problems, warnings
 
 
 def recent_enough(version: str, *, valkey: bool) -> bool:
