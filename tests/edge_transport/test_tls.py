@@ -1,63 +1,26 @@
 """TLS: verified by default, with the server's name, HTTP/1.1 only."""
 
 import asyncio
-import datetime
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from services.edge.transport import LeanTransport
 from services.edge.transport.exchange import HIGH_WATER
 from services.edge.transport.transport import resolve
+from tests.edge_transport.authority import throw_away
 from tests.edge_transport.conftest import Server, answering, lean, post, read_request, whole
 
 Serve = Callable[..., Awaitable[Server]]
 SIZED = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 
 
-def certificate(
-    name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    signed_by = issuer[0].subject if issuer else subject
-    signing = issuer[1] if issuer else key
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signed_by)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(signing, hashes.SHA256())
-    )
-    return made, key
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A throw-away CA, and a certificate of it for provider.test."""
-    directory = tmp_path_factory.mktemp("ca")
-    ca = certificate("Throw-away CA")
-    leaf, key = certificate("provider.test", ca)
-    pem = serialization.Encoding.PEM
-    (directory / "ca.pem").write_bytes(ca[0].public_bytes(pem))
-    (directory / "leaf.pem").write_bytes(leaf.public_bytes(pem))
-    (directory / "leaf.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return directory
+    return throw_away(tmp_path_factory.mktemp("ca"), "provider.test")
 
 
 def server_side(authority: Path, seen: list[str | None]) -> ssl.SSLContext:

@@ -1,0 +1,1 @@
+"""What the gateway costs, everything on, against the same requests without it."""
