@@ -144,6 +144,7 @@ def gateway(
         "GATEWAY_CATALOG": str(CATALOG),
         "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1",
         "OPENAI_API_KEY": "bench",
+        "GATEWAY_DEFAULT_PROVIDER": "bench",
         "GATEWAY_LOG_FORMAT": "json",
         **settings,
     }
