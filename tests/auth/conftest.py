@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -116,10 +116,12 @@ class Auth:
 
 
 @asynccontextmanager
-async def running(kv_url: str, clock: Clock, **settings: Any) -> AsyncIterator[Auth]:
-    kv = open_kv(kv_url, timeout_ms=2_000, connections=16)
+async def running(
+    kv_url: str, clock: Clock, wrap: Callable[[Any], Any] = lambda kv: kv, **settings: Any
+) -> AsyncIterator[Auth]:
     asked = {"listen": "127.0.0.1:0", "admin_api_key": ADMIN, "service_token": SERVICE}
     made = AuthSettings(**{"_env_file": None, **asked, "master_key": MASTER, **settings})
+    kv = wrap(open_kv(kv_url, timeout_ms=2_000, connections=16, cluster=made.kv_cluster))
     server = join(made, kv, CollectorRegistry(), clock)
     await server.start()
     channel = dial(server.addresses[0], AUTH_ADMIN)
