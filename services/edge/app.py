@@ -15,6 +15,7 @@ from services.edge.envelope import Envelope, http_error
 from services.edge.health import Healthz, Readiness, Readyz
 from services.edge.metrics import EdgeMetrics
 from services.edge.models import Models
+from services.edge.openapi.routes import openapi_routes
 from services.edge.usage_page import UsagePage
 
 
@@ -37,6 +38,7 @@ def build(
             Route("/healthz", Healthz()),
             Route("/readyz", Readyz(readiness)),
             *admin,
+            *openapi_routes(),
         ],
         middleware=[Middleware(Envelope, metrics=metrics)],
         exception_handlers={HTTPException: http_error},

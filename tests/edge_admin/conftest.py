@@ -7,14 +7,28 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
+from services.edge.envelope import Envelope, http_error
+from services.edge.metrics import EdgeMetrics
 from tests.edge_admin.recorder import Recorder
 
 ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
 SERVICE_TOKEN = "a-service-token-of-more-than-32-characters"
+
+
+def application(remote: Remote) -> Starlette:
+    """The admin routes inside the edge's envelope."""
+    return Starlette(
+        routes=admin_routes(remote),
+        middleware=[Middleware(Envelope, metrics=EdgeMetrics(CollectorRegistry()))],
+        exception_handlers={HTTPException: http_error},
+    )
 
 
 @dataclass
@@ -42,7 +56,7 @@ async def recorder_channel() -> AsyncIterator[tuple[Recorder, grpc.aio.Channel]]
 async def api(recorder_channel: tuple[Recorder, grpc.aio.Channel]) -> AsyncIterator[Api]:
     recorder, channel = recorder_channel
     remote = Remote(channel, channel, service_token=SERVICE_TOKEN)
-    app = Starlette(routes=admin_routes(remote))
+    app = application(remote)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}
     async with httpx.AsyncClient(

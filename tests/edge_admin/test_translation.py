@@ -185,7 +185,7 @@ async def test_an_organizations_admin_lists_the_own_organization_by_default(api:
 
 
 async def test_services_learn_who_asks_from_where_and_under_which_id(api: Api) -> None:
-    headers = {"idempotency-key": "once", "x-request-id": "req_abc"}
+    headers = {"idempotency-key": "once"}
     answer = await api.send(
         "POST", "/admin/users/user_a/reset-quota", json={"reason": "goodwill"}, headers=headers
     )
@@ -193,7 +193,7 @@ async def test_services_learn_who_asks_from_where_and_under_which_id(api: Api) -
     assert metadata["authorization"] == f"Bearer {ADMIN_KEY}"
     assert metadata["x-gateway-service"] == SERVICE_TOKEN
     assert metadata["x-gateway-peer"] == "127.0.0.1"
-    assert metadata["x-request-id"] == answer.headers["x-request-id"] == "req_abc"
+    assert metadata["x-request-id"] == answer.headers["x-request-id"]
     assert metadata["idempotency-key"] == "once"
 
 

@@ -14,7 +14,8 @@ from google.protobuf.message import Message
 from starlette.requests import Request
 
 from services.edge.admin.fields import Field
-from services.edge.admin.refusal import Refusal, missing, unknown, unprocessable
+from services.edge.admin.refusal import missing, unknown, unprocessable, unsupported
+from services.edge.errors import ApiError, invalid
 
 MAX_BODY_BYTES = 64 * 1024
 _TYPES = ("application/json", "application/merge-patch+json")
@@ -24,7 +25,7 @@ async def read_body(
     request: Request, fields: tuple[Field, ...], *, optional: bool = False
 ) -> dict[str, Any]:
     """The body's values by JSON name, checked against ``fields``. ``optional`` takes an empty body
-    for ``{}``. Raises Refusal."""
+    for ``{}``. Raises ApiError."""
     raw = await _read(request)
     if not raw and optional:
         return {}
@@ -59,10 +60,11 @@ def fill(message: Message, fields: tuple[Field, ...], values: dict[str, Any]) ->
 
 
 def mask(fields: tuple[Field, ...], values: dict[str, Any]) -> FieldMask:
-    """The update mask: a path for each name present. Raises Refusal for an empty body."""
+    """The update mask: a path for each name present. Raises ApiError for an empty body."""
     if not values:
         names = ", ".join(field.name for field in fields)
-        raise Refusal(422, "missing_required_parameter", f"Nothing to change; name one of: {names}")
+        message = f"Nothing to change; name one of: {names}"
+        raise invalid(message, code="missing_required_parameter", status=422)
     return FieldMask(paths=[field.path for field in fields if field.name in values])
 
 
@@ -71,8 +73,8 @@ async def _read(request: Request) -> bytes:
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(
-            415, "unsupported_content_encoding", "Send the body uncompressed", "content-encoding"
+        raise unsupported(
+            "content-encoding", "unsupported_content_encoding", "Send the body uncompressed"
         )
     raw = bytearray()
     async for chunk in request.stream():
@@ -82,24 +84,22 @@ async def _read(request: Request) -> bytes:
     return bytes(raw)
 
 
-def _too_large() -> Refusal:
-    return Refusal(
-        413,
-        "request_too_large",
-        f"The body is larger than {MAX_BODY_BYTES} bytes",
-        connection="close",
+def _too_large() -> ApiError:
+    refused = invalid(
+        f"The body is larger than {MAX_BODY_BYTES} bytes", code="request_too_large", status=413
     )
+    refused.headers["connection"] = "close"
+    return refused
 
 
 def _require_json(request: Request) -> None:
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
     if kind.strip().lower() not in _TYPES or charset not in ("", "charset=utf-8"):
-        raise Refusal(
-            415,
+        raise unsupported(
+            "content-type",
             "unsupported_content_type",
             "Send the body as application/json (UTF-8)",
-            "content-type",
         )
 
 
@@ -108,11 +108,10 @@ def _parse(raw: bytes) -> dict[str, Any]:
         orjson.loads(raw)
         given = json.loads(raw, parse_float=Decimal, object_pairs_hook=_once)
     except (ValueError, ArithmeticError, RecursionError) as error:
-        raise Refusal(
-            400, "invalid_json", f"We could not parse the JSON body of your request: {error}"
-        ) from None
+        message = f"We could not parse the JSON body of your request: {error}"
+        raise invalid(message, code="invalid_json") from None
     if not isinstance(given, dict):
-        raise Refusal(422, "invalid_type", "The body must be a JSON object")
+        raise invalid("The body must be a JSON object", code="invalid_type", status=422)
     return given
 
 
@@ -120,7 +119,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise Refusal(400, "invalid_json", f"{name} is given twice", name)
+            raise invalid(f"{name} is given twice", param=name, code="invalid_json")
         found[name] = value
     return found
 

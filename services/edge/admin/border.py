@@ -7,27 +7,23 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.auth.v1 import admin_pb2
 from gateway.quota.v1 import admin_pb2 as quota_pb2
 from services.common.errors import GatewayError, InvalidField, NotFound, Unauthenticated
-from services.common.ids import new_request_id
 from services.common.keys import is_id
 from services.edge.admin.fields import json_name
-from services.edge.admin.refusal import Refusal
+from services.edge.admin.refusal import unprocessable
 from services.edge.admin.remote import ADMIN_SECONDS, Answer, Asked, Metadata, Remote, Rpc, call
+from services.edge.errors import INVALID, SERVER, ApiError, internal, invalid
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 _IDEMPOTENCY = re.compile(r"[\x21-\x7e]{1,255}")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _API_KEY_PREFIX = "gw_live_"
 
 _STATUS = {
-    "CREDENTIAL_INVALID": (401, "invalid_api_key"),
-    "API_KEY_INVALID": (401, "invalid_api_key"),
     "PERMISSION_DENIED": (403, "permission_denied"),
     "SUSPENDED": (403, "suspended"),
     "FIELD_INVALID": (422, "invalid_value"),
@@ -83,30 +79,29 @@ class Border:
         lets quota identify the caller while auth is away, for the routes that tell what is up."""
 
         async def endpoint(request: Request) -> Response:
-            request_id = _request_id(request)
             try:
-                ask = await self._admit(request, request_id, anyone_up)
+                ask = await self._admit(request, anyone_up)
                 method = "GET" if request.method == "HEAD" else request.method
                 response = await methods[method](ask)
-            except Refusal as refusal:
-                response = _envelope(refusal)
             except GatewayError as error:
-                response = _envelope(_translate(error, request_id))
-            response.headers["x-request-id"] = request_id
-            response.headers.setdefault("cache-control", "no-store")
+                raise _private(_translate(error)) from error
+            except ApiError as refused:
+                raise _private(refused) from None
+            response.headers["cache-control"] = "no-store"
             return response
 
         return endpoint
 
-    async def _admit(self, request: Request, request_id: str, anyone_up: bool) -> Ask:
+    async def _admit(self, request: Request, anyone_up: bool) -> Ask:
         peer = request.client.host if request.client else "unknown"
         metadata = self._remote.as_operator(
             _credential(request),
             peer=peer,
-            request_id=request_id,
+            request_id=request.state.request_id,
             idempotency_key=_idempotency_key(request),
         )
         identity = await self._identify(metadata, anyone_up)
+        request.state.facts["admin"] = identity.name
         return Ask(request, self._remote, metadata, identity)
 
     async def _identify(self, metadata: Metadata, anyone_up: bool) -> admin_pb2.AdminIdentity:
@@ -130,87 +125,69 @@ class Border:
 
 
 def _credential(request: Request) -> str:
-    """The operator's key. Raises Refusal: 401 without one, 403 for a key holder's."""
+    """The operator's key. Raises ApiError: 401 without one, 403 for a key holder's."""
     given = request.headers.getlist("authorization")
     if len(given) > 1:
-        raise Refusal(
-            400, "duplicate_header", "Send one Authorization header only", "authorization"
+        raise invalid(
+            "Send one Authorization header only", param="authorization", code="duplicate_credential"
         )
     scheme, _, token = (given[0] if given else "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
-        raise Refusal(
-            401,
-            "invalid_api_key",
-            "Send the admin key as `Authorization: Bearer ADMIN_API_KEY`",
-            www_authenticate="Bearer",
-        )
+        raise _unknown_caller("Send the admin key as `Authorization: Bearer ADMIN_API_KEY`")
     if token.startswith(_API_KEY_PREFIX):
-        raise Refusal(403, "permission_denied", "An API key may not use the admin API")
+        raise invalid("An API key may not use the admin API", code="permission_denied", status=403)
     return token
 
 
 def _idempotency_key(request: Request) -> str:
     value = request.headers.get("idempotency-key", "")
     if "idempotency-key" in request.headers and not _IDEMPOTENCY.fullmatch(value):
-        raise Refusal(
-            422,
-            "invalid_value",
-            "Idempotency-Key must have 1 to 255 visible ASCII characters",
-            "idempotency-key",
-        )
+        raise unprocessable("idempotency-key", "must have 1 to 255 visible ASCII characters")
     return value
 
 
-def _request_id(request: Request) -> str:
-    """The id the edge gave this request; one of our own where this API is served alone."""
-    given = getattr(request.state, "request_id", "") or request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+def _unknown_caller(message: str) -> ApiError:
+    refused = invalid(message, code="invalid_api_key", status=401)
+    refused.headers["www-authenticate"] = "Bearer"
+    return refused
 
 
-def _translate(error: GatewayError, request_id: str) -> Refusal:
+def _private(refused: ApiError) -> ApiError:
+    refused.headers.setdefault("cache-control", "no-store")
+    return refused
+
+
+def _translate(error: GatewayError) -> ApiError:
+    """A refusal of auth or quota, in the words of HTTP: the one table of this border."""
     if error.reason in _UNAVAILABLE_REASONS:
-        service = error.metadata.get("service", "auth")
-        seconds = max(1, -(-(error.retry_after_ms or 1_000) // 1_000))
-        return Refusal(
-            503,
-            f"{service}_unavailable",
-            f"The {service} service cannot answer at the moment; nothing was changed that this "
-            "answer would have confirmed. Try again, with the same Idempotency-Key",
-            retry_after=str(seconds),
-        )
+        return _unavailable(error)
+    if isinstance(error, Unauthenticated):
+        return _unknown_caller("The admin key is wrong, or was revoked")
     if error.reason not in _STATUS:
-        return Refusal(500, "internal_error", f"The server had an error ({request_id})")
+        return internal()
     status, code = _STATUS[error.reason]
     param = error.metadata.get("field") or error.metadata.get("resource")
     message = error.message
-    headers = {}
     if isinstance(error, InvalidField):
         param = json_name(error.field)
         message = f"{param} {error.problem}"
     elif param:
         param = json_name(param)
-    if isinstance(error, Unauthenticated):
-        message = "The admin key is wrong, or was revoked"
-        headers["www_authenticate"] = "Bearer"
+    refused = ApiError(status, "requests" if status == 429 else INVALID, code, message, param=param)
     if error.retry_after_ms is not None:
-        headers["retry_after"] = str(max(1, -(-error.retry_after_ms // 1_000)))
-    return Refusal(status, code, message, param, **headers)
+        refused.headers["retry-after"] = str(max(1, -(-error.retry_after_ms // 1_000)))
+    return refused
 
 
-def _envelope(refusal: Refusal) -> Response:
-    kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
-    if refusal.status == 429:
-        kind = "requests"
-    error = {
-        "message": refusal.message,
-        "type": kind,
-        "param": refusal.param,
-        "code": refusal.code,
-    }
-    return Response(
-        orjson.dumps({"error": error}),
-        status_code=refusal.status,
-        headers=refusal.headers,
-        media_type="application/json",
+def _unavailable(error: GatewayError) -> ApiError:
+    """Waiting helps. A write may have been done all the same, so its repetition needs the key."""
+    service = error.metadata.get("service", "auth")
+    return ApiError(
+        503,
+        SERVER,
+        f"{service}_unavailable",
+        f"The {service} service cannot answer at the moment. Try again; repeat a write with the "
+        "same Idempotency-Key",
+        headers={"retry-after": "1"},
     )
