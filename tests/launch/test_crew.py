@@ -97,11 +97,14 @@ async def test_each_waits_for_the_one_before_and_the_stop_is_reversed(
     assert events == ["start kv", "start auth", "start edge", "stop edge", "stop auth", "stop kv"]
 
 
-async def test_a_signal_ends_the_watch_and_nothing_is_left(crew: Crew, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_signal_ends_the_watch_and_nothing_is_left(
+    crew: Crew, tmp_path: Path, number: signal.Signals
+) -> None:
     await crew.start(member("auth", tmp_path / "log"))
     await crew.ready()
     watching = asyncio.create_task(crew.watch())
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), number)
     await asyncio.wait_for(watching, 10)
     _, pid = crew.pids()
     assert alive(pid)
