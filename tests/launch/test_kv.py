@@ -72,3 +72,12 @@ def test_a_store_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").write_text("in the way")
     with pytest.raises(RuntimeError, match="appendonlydir"), kv.running(tmp_path):
         pass
+
+
+def test_a_directory_too_deep_for_a_socket_works(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 120)
+    with kv.running(deep) as url, redis.Redis.from_url(url, protocol=3) as client:
+        assert client.ping()
+        assert not url.startswith(f"unix://{tmp_path}")
+    assert (deep / "appendonlydir").is_dir()
+    assert not Path(url.removeprefix("unix://")).parent.exists()
