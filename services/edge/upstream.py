@@ -1,8 +1,8 @@
 """The way out: one connection pool, explicit limits and timeouts, headers by allow list.
 
-httpx's transport interface over aiohttp, called at the level of the transport: httpx's own client
-costs several times as much under load. Nothing is taken from the environment, no redirect is
-followed, no cookie kept, nothing decompressed.
+httpx's transport interface, called at the level of the transport: httpx's own client costs many
+times as much under load. Nothing is taken from the environment, no redirect is followed, no cookie
+kept, nothing decompressed.
 """
 
 import asyncio
@@ -10,15 +10,13 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-import aiohttp
 import httpx
 import orjson
-from httpx_aiohttp import AiohttpTransport
 
 from services.edge import faults
 from services.edge.catalog import Provider
+from services.edge.transport import LeanTransport
 
-IDLE_CONNECTION_SECONDS = 30.0
 MAX_ERROR_BODY = 1 << 20
 
 _FORWARDED = (b"openai-beta",)
@@ -32,7 +30,7 @@ class Upstream:
     """Opens answers. To be made inside the running loop."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._transport = transport or AiohttpTransport(client=_session, trust_env=False)
+        self._transport = transport or LeanTransport()
         self._urls: dict[tuple[str, str], httpx.URL] = {}
 
     async def close(self) -> None:
@@ -48,7 +46,9 @@ class Upstream:
             self._url(provider.base_url, path),
             headers=headers,
             content=body,
-            extensions={"timeout": {"connect": provider.connect_timeout}},
+            extensions={
+                "timeout": {"connect": provider.connect_timeout, "pool": provider.connect_timeout}
+            },
         )
         with transport_errors():
             response = await self._transport.handle_async_request(request)
@@ -127,10 +127,8 @@ def transport_errors() -> Iterator[None]:
     provider saw nothing."""
     try:
         yield
-    except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
-        cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
-        unseen = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-        if isinstance(cause, unseen) or isinstance(error, httpx.ConnectError):
+    except (httpx.TransportError, OSError) as error:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             raise faults.not_connected() from error
         raise faults.broken() from error
 
@@ -150,7 +148,7 @@ async def chunks(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes]
 async def close_quietly(response: httpx.Response) -> None:
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)
-    with contextlib.suppress(httpx.TransportError, aiohttp.ClientError, OSError):
+    with contextlib.suppress(httpx.TransportError, OSError):
         await stream.aclose()  # it is closed either way
 
 
@@ -167,23 +165,6 @@ async def _beginning(response: httpx.Response) -> bytes:
                 size += len(piece)
                 if size > MAX_ERROR_BODY:
                     break
-    except (TimeoutError, httpx.TransportError, aiohttp.ClientError, OSError):
+    except (TimeoutError, httpx.TransportError, OSError):
         pass  # the status says enough
     return b"".join(pieces)
-
-
-def _session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        limit=0,
-        limit_per_host=0,
-        keepalive_timeout=IDLE_CONNECTION_SECONDS,
-        ttl_dns_cache=30,
-        ssl=httpx.create_ssl_context(trust_env=False),
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        skip_auto_headers=("user-agent", "accept", "accept-encoding"),
-    )
