@@ -1,6 +1,7 @@
 """The only door to the KV: reads in bounded round trips, and one way to write."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ class Change(Generic[T]):
     before: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
+    first: list[tuple[Any, ...]] = field(default_factory=list)
+    last: list[tuple[Any, ...]] = field(default_factory=list)
+    """Directory entries, which lie in other slots: written before the change that needs them and
+    removed after it, so that whatever is left over when the KV fails in between is harmless."""
 
     def do(self, command: str, key: str, *arguments: object) -> None:
         self.commands.append((command, key, tuple(str(argument) for argument in arguments)))
@@ -100,11 +105,6 @@ class Store:
     async def rows(self, names: Iterable[str]) -> list[dict[str, str]]:
         return await self.read(*(("hgetall", name) for name in names))
 
-    async def write_aside(self, *commands: tuple[Any, ...]) -> None:
-        """Directory entries, which lie in other slots: written before the change that needs them
-        or removed after it, so that whatever is left over when one of the two fails is harmless."""
-        await self.read(*commands)
-
     async def change(
         self,
         trail: str,
@@ -121,7 +121,12 @@ class Store:
                 (found,) = await self.read(("get", keys.audit_head(trail)))
                 head = chain.Head.parse(found)
                 plan = await decide()
-                if isinstance(plan, Unchanged) or await self._commit(trail, author, head, plan):
+                if isinstance(plan, Unchanged):
+                    return plan.result
+                await self.read(*plan.first)
+                if await self._commit(trail, author, head, plan):
+                    with contextlib.suppress(Unavailable):  # The change is made all the same.
+                        await self.read(*plan.last)
                     return plan.result
                 await asyncio.sleep(random.uniform(0, 0.002 * (attempt + 1)))
         raise Unavailable("too many changes to this organisation at once", retry_after_ms=500)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -46,6 +46,7 @@ class Idempotency:
 
     def __init__(self, kv: Kv) -> None:
         self._kv = kv
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def once(
         self, method: str, request: Message, answer: type[M], work: Callable[[], Awaitable[M]]
@@ -61,18 +62,31 @@ class Idempotency:
         stored = await record.begin()
         if stored is not None:
             return answer.FromString(stored)
-        try:
-            async with asyncio.timeout(RUNNING_SECONDS * 2 / 3):
-                result = await work()
-        except TimeoutError as error:
-            raise Unavailable("the change took too long; its outcome is not known") from error
-        except (Unavailable, Internal):
-            raise  # It may have happened: a repeat must wait until this attempt is surely over.
-        except GatewayError:
-            await record.forget()
-            raise
-        await record.finish(result.SerializeToString(deterministic=True))
-        return result
+        # A caller that hangs up will ask again: what has begun ends, and its answer is kept.
+        task = asyncio.create_task(_finish(record, work))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # Told to the caller, if there still is one.
+
+
+async def _finish(record: "_Record", work: Callable[[], Awaitable[M]]) -> M:
+    try:
+        async with asyncio.timeout(RUNNING_SECONDS * 2 / 3):
+            result = await work()
+    except TimeoutError as error:
+        raise Unavailable("the change took too long; its outcome is not known") from error
+    except (Unavailable, Internal):
+        raise  # It may have happened: a repeat must wait until this attempt is surely over.
+    except GatewayError:
+        await record.forget()
+        raise
+    await record.finish(result.SerializeToString(deterministic=True))
+    return result
 
 
 class _Record:

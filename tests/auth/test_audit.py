@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from services.common.errors import Exhausted, InvalidField, NotFound, Unauthenticated
+from services.common.errors import (
+    Exhausted,
+    Internal,
+    InvalidField,
+    NotFound,
+    Unauthenticated,
+)
 from tests.auth.conftest import USD, Auth
 
 EVENT = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -242,3 +248,12 @@ async def test_a_burst_of_wrong_credentials_is_one_entry(auth: Auth) -> None:
         "auth",
     )
     assert json.loads(entry.after) == {"failures": "10"}
+
+
+async def test_what_the_trail_cannot_take_is_not_done(auth: Auth) -> None:
+    org, key, _ = await trail_of_five(auth)
+    await auth.kv.xadd(key, {"entry": "far ahead"}, id="9999999999999-0")
+    before = await auth.everything()
+    with pytest.raises(Internal):
+        await auth.admin.UpdateOrganization(organization={"org_id": org, "name": "Untold"})
+    assert await auth.everything() == before

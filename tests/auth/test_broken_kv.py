@@ -75,7 +75,7 @@ async def broken_everywhere(
                 kv.arm(0, done_before=False)
                 await check(auth, given, made)
                 if finished:
-                    assert made is not None
+                    assert made is not None, "a failure was told where nothing failed"
                     assert at > 2
                     break
                 at += 1

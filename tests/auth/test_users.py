@@ -69,8 +69,10 @@ async def test_an_unknown_organisation_is_not_found_and_nothing_is_made(auth: Au
 async def test_an_address_is_unique_in_its_organisation_without_case(auth: Auth) -> None:
     org, other = await auth.org(), await auth.org()
     await auth.user(org.org_id, "ada@example.com")
+    before = await auth.everything()
     with pytest.raises(AlreadyExists) as refused:
         await auth.user(org.org_id, "ADA@example.com")
+    assert await auth.everything() == before
     assert refused.value.metadata == {"resource": "user", "field": "user.email"}
     await auth.user(other.org_id, "ada@example.com")
 

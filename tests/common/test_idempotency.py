@@ -29,6 +29,7 @@ class Writes:
 
     def __init__(self, kv: Kv) -> None:
         self.kv = kv
+        self.idempotency = Idempotency(kv)
         self.done = 0
         self.started = asyncio.Event()
         self.gate = asyncio.Event()
@@ -47,7 +48,7 @@ class Writes:
     async def ask(self, key: str = "k1", name: str = "Grace", actor: str = "admin") -> str:
         caller.set(Caller(actor, idempotency_key=key))
         request = Request(admin_key={"name": name})
-        answer = await Idempotency(self.kv).once("Create", request, Answer, self.work)
+        answer = await self.idempotency.once("Create", request, Answer, self.work)
         return answer.secret
 
 
@@ -123,6 +124,21 @@ async def test_after_an_unknown_outcome_a_repeat_waits(writes: Writes) -> None:
     assert refused.value.retry_after_ms is not None
     (name,) = await writes.kv.keys("*")
     assert 0 < await writes.kv.ttl(name) <= idempotency.RUNNING_SECONDS
+
+
+async def test_a_caller_that_hangs_up_finds_its_answer_when_it_comes_back(writes: Writes) -> None:
+    writes.gate.clear()
+    first = asyncio.create_task(writes.ask())
+    await asyncio.wait_for(writes.started.wait(), 5)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    with pytest.raises(Conflict):
+        await writes.ask()
+    writes.gate.set()
+    await asyncio.gather(*writes.idempotency._running)
+    assert await writes.ask() == "canary-1"
+    assert writes.done == 1
 
 
 async def test_what_is_stored_holds_neither_key_nor_answer_and_lasts_a_day(

@@ -22,7 +22,6 @@ class ApiKeys(Desk):
         _require_future(fields, now)
         owner = await self.see_user(request.api_key.user_id, "api_key.user_id")
         text, made = _minted(owner.org_id, owner.user_id, now, fields)
-        await self._register(made)
 
         async def decide() -> Change[model.Key]:
             await self.see_user(owner.user_id, "api_key.user_id")
@@ -116,7 +115,6 @@ class ApiKeys(Desk):
         seen = await self.see_key(request.user_id, request.key_id)
         now = self.store.now()
         text, minted = _minted(seen.org_id, seen.user, now, {"rotated_from": seen.key_id})
-        await self._register(minted)
 
         async def decide() -> Change[model.Key]:
             old = await self.see_key(request.user_id, request.key_id)
@@ -135,10 +133,6 @@ class ApiKeys(Desk):
 
         new = await self.store.change(seen.org_id, self.author(), decide)
         return admin_pb2.CreateApiKeyResponse(api_key=wire.api_key(new), secret=text)
-
-    async def _register(self, made: model.Key) -> None:
-        owner = {"org": made.org_id, "user": made.user, "key": made.key_id}
-        await self.store.write_aside(("hset", keys.api_key(made.hash), None, None, owner))
 
 
 def _minted(org: str, user: str, now: int, fields: dict[str, Any]) -> tuple[str, model.Key]:
@@ -167,6 +161,8 @@ def _revoked(old: model.Key, now: int) -> model.Key:
 
 
 def _add(change: Change[Any], made: model.Key) -> None:
+    owner = {"org": made.org_id, "user": made.user, "key": made.key_id}
+    change.first.append(("hset", keys.api_key(made.hash), None, None, owner))
     change.do("ZADD", keys.user_keys(made.org_id, made.user), made.created, made.key_id)
     change.do("HINCRBY", keys.org_counts(made.org_id), "keys", 1)
     change.do("HINCRBY", keys.org_counts(made.org_id), "active_keys", 1)

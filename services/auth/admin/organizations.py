@@ -36,10 +36,10 @@ class Organizations(Desk):
         now = self.store.now()
         org = new_id("org")
         made = model.Organization(org_id=org, created=now, updated=now, revision=1, **fields)
-        await self.store.write_aside(("zadd", keys.ORGS, {org: 0}))
 
         async def decide() -> Change[model.Organization]:
             change = Change(made, "organization.create", org, after=model.facts(made.row()))
+            change.first.append(("zadd", keys.ORGS, {org: 0}))
             change.write_row(keys.org_config(org), made.row())
             change.do("HINCRBY", keys.org_config(org), "revision", 1)
             return change
@@ -110,7 +110,6 @@ class Organizations(Desk):
         org = request.org_id
         await self.see_organization(org)
         caller.get().require_platform()
-        hashes: list[str] = []
 
         async def decide() -> (
             Change[admin_pb2.DeleteOrganizationResponse]
@@ -128,7 +127,6 @@ class Organizations(Desk):
             )
             if request.validate_only:
                 return Unchanged(answer)
-            hashes[:] = [key.hash for key in owned]
             change = Change(answer, "organization.delete", org, before=model.facts(old.row()))
             for name in _OWN:
                 change.do("DEL", name(org))
@@ -137,8 +135,7 @@ class Organizations(Desk):
                 change.do("DEL", keys.user_keys(org, user))
             for key in owned:
                 change.do("DEL", keys.key_config(org, key.key_id))
+                change.last.append(("delete", keys.api_key(key.hash)))
             return change
 
-        answer = await self.store.change(org, self.author(), decide)
-        await self.store.write_aside(*(("delete", keys.api_key(found)) for found in hashes))
-        return answer
+        return await self.store.change(org, self.author(), decide)

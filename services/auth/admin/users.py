@@ -25,12 +25,12 @@ class Users(Desk):
         now = self.store.now()
         user = new_id("user")
         made = model.User(user_id=user, org_id=org, created=now, updated=now, **fields)
-        await self.store.write_aside(("set", keys.user_directory(user), org))
 
         async def decide() -> Change[model.User]:
             await self.see_organization(org, "user.org_id")
             await self._require_free(org, made.email)
             change = Change(made, "user.create", user, after=model.facts(made.row()))
+            change.first.append(("set", keys.user_directory(user), org))
             change.write_row(keys.user_config(org, user), made.row())
             change.do("ZADD", keys.org_users(org), 0, user)
             change.do("HSET", keys.org_emails(org), made.email.lower(), user)
@@ -122,7 +122,6 @@ class Users(Desk):
     ) -> admin_pb2.DeleteUserResponse:
         user = request.user_id
         org = (await self.see_user(user)).org_id
-        hashes: list[str] = []
 
         async def decide() -> (
             Change[admin_pb2.DeleteUserResponse] | Unchanged[admin_pb2.DeleteUserResponse]
@@ -133,7 +132,6 @@ class Users(Desk):
             answer = admin_pb2.DeleteUserResponse(api_keys_revoked=active)
             if request.validate_only:
                 return Unchanged(answer)
-            hashes[:] = [key.hash for key in owned]
             change = Change(answer, "user.delete", user, before=model.facts(old.row()))
             change.do("DEL", keys.user_config(org, user))
             change.do("DEL", keys.user_keys(org, user))
@@ -142,6 +140,7 @@ class Users(Desk):
             for key in owned:
                 change.do("DEL", keys.key_config(org, key.key_id))
                 change.do("ZREM", keys.org_expiring(org), key.key_id)
+                change.last.append(("delete", keys.api_key(key.hash)))
             for name, number in (
                 ("users", 1),
                 ("keys", len(owned)),
@@ -152,9 +151,7 @@ class Users(Desk):
             change.do("HINCRBY", keys.org_config(org), "revision", 1)
             return change
 
-        answer = await self.store.change(org, self.author(), decide)
-        await self.store.write_aside(*(("delete", keys.api_key(found)) for found in hashes))
-        return answer
+        return await self.store.change(org, self.author(), decide)
 
     async def _require_free(self, org: str, email: str) -> None:
         (owner,) = await self.store.read(("hget", keys.org_emails(org), email.lower()))

@@ -16,9 +16,11 @@ local head = redis.call('GET', KEYS[2]) or ''
 if head ~= ARGV[1] then
   return head
 end
+-- The entry first: it is what a full memory or a trail written by hand refuses, before anything else
+-- has changed.
+redis.call('XADD', KEYS[1], ARGV[3], 'entry', ARGV[4], 'hash', ARGV[5])
 for _, operation in ipairs(cjson.decode(ARGV[6])) do
   redis.call(operation[1], KEYS[operation[2]], unpack(operation, 3))
 end
-redis.call('XADD', KEYS[1], ARGV[3], 'entry', ARGV[4], 'hash', ARGV[5])
 redis.call('SET', KEYS[2], ARGV[2])
 return head
