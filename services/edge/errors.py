@@ -91,6 +91,18 @@ def too_many_wrong_keys() -> ApiError:
     )
 
 
+def suspended(scope: str) -> ApiError:
+    """``scope`` is ``user`` or ``org``; auth and the ledger both may say so."""
+    who = "organisation" if scope == "org" else "user"
+    return ApiError(
+        403,
+        INVALID,
+        f"{'org' if scope == 'org' else 'user'}_suspended",
+        f"This {who} is suspended. Ask your administrator.",
+        headers={"x-should-retry": "false"},
+    )
+
+
 def unknown_model(model: str) -> ApiError:
     return invalid(
         f"The model `{model[:256]}` does not exist or you do not have access to it.",
@@ -143,6 +155,8 @@ def from_gateway(error: GatewayError) -> ApiError:
     match error.reason:
         case "API_KEY_INVALID":
             return wrong_key()
+        case "SUSPENDED":
+            return suspended(error.metadata.get("scope", ""))
         case "STORE_UNAVAILABLE" | "CLOCK_SKEW":
             return unavailable(error.metadata.get("service", "quota"))
         case "MODEL_NOT_FOUND":

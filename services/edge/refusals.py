@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gateway.quota.v1.quota_pb2 import Refusal, ReserveResult
 from services.common.money import to_usd
 from services.edge import errors
-from services.edge.errors import INVALID, ApiError
+from services.edge.errors import ApiError
 
 _SCOPES = {"key": "API key", "user": "User", "org": "Organisation"}
 _LONGEST_WAIT_S = 59
@@ -29,7 +29,7 @@ def from_refusal(refusal: Refusal, requested: str, model: str) -> ApiError:
         case "API_KEY_INVALID":
             return errors.wrong_key()
         case "SUSPENDED":
-            return _suspended(refusal)
+            return errors.suspended(refusal.scope)
         case "MODEL_NOT_FOUND":
             return errors.unknown_model(requested)
         case "MODEL_NOT_PRICED":
@@ -132,17 +132,6 @@ def _rate_limited(refusal: Refusal, model: str) -> ApiError:
             "retry-after-ms": str(milliseconds),
             "x-gateway-rate-kind": refusal.rate_kind,
         },
-    )
-
-
-def _suspended(refusal: Refusal) -> ApiError:
-    who = "organisation" if refusal.scope == "org" else "user"
-    return ApiError(
-        403,
-        INVALID,
-        f"{'org' if refusal.scope == 'org' else 'user'}_suspended",
-        f"This {who} is suspended. Ask your administrator.",
-        headers={"x-should-retry": "false"},
     )
 
 

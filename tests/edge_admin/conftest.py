@@ -1,6 +1,6 @@
-"""The admin API over a recorder that stands for auth and quota."""
+"""The admin API: over a recorder that stands for auth and quota, and in a whole gateway."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
 from services.edge.envelope import Envelope, http_error
 from services.edge.metrics import EdgeMetrics
+from tests.edge.world import World, world
 from tests.edge_admin.recorder import Recorder
+from tests.edge_admin.rest import Rest
 
 ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
 SERVICE_TOKEN = "a-service-token-of-more-than-32-characters"
@@ -63,3 +65,17 @@ async def api(recorder_channel: tuple[Recorder, grpc.aio.Channel]) -> AsyncItera
         transport=transport, base_url="http://edge", headers=headers
     ) as http:
         yield Api(http, recorder)
+
+
+@pytest.fixture(scope="session")
+def gateway(kv_url: str) -> Iterator[World]:
+    """One gateway for all tests of a worker; each test brings its own organisation."""
+    with world(kv_url) as made:
+        yield made
+
+
+@pytest.fixture
+def rest(gateway: World) -> Iterator[Rest]:
+    made = Rest(gateway.url)
+    yield made
+    made.http.close()
