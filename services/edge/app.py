@@ -37,6 +37,7 @@ def build(
             *_both("/usage", UsagePage(rooms.admission, quota)),
             Route("/healthz", Healthz()),
             Route("/readyz", Readyz(readiness)),
+            *openapi_routes(),
             *admin,
             *openapi_routes(),
         ],

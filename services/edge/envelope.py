@@ -36,7 +36,8 @@ class Envelope:
             return
         began = time.perf_counter()
         answer = _Answer(send, new_request_id())
-        facts: dict[str, object] = {}
+        admin = scope["path"].startswith("/admin")
+        facts: dict[str, object] = {"operation": "admin" if admin else "other"}
         scope["state"] = {"request_id": answer.request_id, "facts": facts}
         _tidy(scope)
         self._metrics.running.inc()

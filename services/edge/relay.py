@@ -83,7 +83,7 @@ class Relay:
         usage = find_usage(document)
         if usage is not None:
             self.run.meter.see(usage)
-        elif isinstance(document, dict):
+        if self.run.meter.seen is None and isinstance(document, dict):
             self.run.meter.deliver(document)
         kind = self.answer.response.headers.get("content-type", "application/json")
         headers = {**self.headers, **response_headers(self.answer.response)}

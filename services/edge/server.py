@@ -11,14 +11,13 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.common.ids import new_request_id
-from services.common.settings import SettingsError
+from services.common.listen import bound
 from services.edge.errors import INVALID, SERVER, ApiError
 
 KEEP_ALIVE_SECONDS = 75
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 << 10
 MAX_HEAD_BYTES = 32 << 10
-_BACKLOG = 2_048
 
 
 class Protocol(HttpToolsProtocol):
@@ -27,6 +26,7 @@ class Protocol(HttpToolsProtocol):
 
     max_connections = 10_000
     _head_bytes = 0
+    _head_too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -34,7 +34,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse(_overloaded())
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(ApiError(400, INVALID, "bad_request", msg))
+        too_large = self._head_too_large
+        self._refuse(_too_large() if too_large else ApiError(400, INVALID, "bad_request", msg))
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
@@ -53,13 +54,8 @@ class Protocol(HttpToolsProtocol):
 
     def _check(self, *, too_long: bool = False) -> None:
         if too_long or len(self.headers) > MAX_HEADERS or self._head_bytes > MAX_HEAD_BYTES:
-            raise _HeadTooLarge
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            super().data_received(data)
-        except _HeadTooLarge:
-            self._refuse(_too_large())
+            self._head_too_large = True
+            raise _HeadTooLarge  # the parser makes a refusal of it
 
     def _refuse(self, error: ApiError) -> None:
         if self.transport.is_closing():
@@ -96,7 +92,7 @@ class HttpServer(uvicorn.Server):
     def __init__(
         self, app: Any, *, listen: str, drain_seconds: float, max_connections: int
     ) -> None:
-        self._listener = _bound(listen)
+        self._listener = bound(listen)
         host, port = self._listener.getsockname()[:2]
         self.address = f"{host}:{port}"
         self.up = asyncio.Event()
@@ -108,7 +104,7 @@ class HttpServer(uvicorn.Server):
                 lifespan="off",
                 access_log=False,
                 log_config=None,
-                log_level="warning",
+                log_level="error",
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -134,15 +130,3 @@ class HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _bound(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    try:
-        return socket.create_server(
-            (host.strip("[]"), int(port)),
-            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=_BACKLOG,
-        )
-    except (OSError, ValueError, OverflowError) as error:
-        raise SettingsError(f"GATEWAY_EDGE_LISTEN: cannot listen on {listen}: {error}") from None

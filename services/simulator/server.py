@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from services.common.listen import bound
 from services.common.settings import SettingsError
 from services.simulator.app import app
 from services.simulator.line import Protocol
@@ -17,7 +18,6 @@ from services.simulator.settings import SimulatorSettings
 from services.simulator.witness import Witness
 
 _KEEP_ALIVE = 120  # seconds; longer than any client keeps an idle connection
-_BACKLOG = 2_048
 _START = 10  # seconds
 _GRACE = 1  # seconds for running answers to end; some never would
 
@@ -50,7 +50,7 @@ class _Server(uvicorn.Server):
 async def serving(settings: SimulatorSettings) -> AsyncIterator[Simulator]:
     """A simulator in this event loop until the block ends. Raises SettingsError."""
     application = app(settings)
-    listener = _bound(settings.listen)
+    listener = bound(settings.listen)
     server = _Server(
         uvicorn.Config(
             application,
@@ -101,11 +101,3 @@ def beside(settings: SimulatorSettings) -> Iterator[Simulator]:
     finally:
         stop()
         thread.join()
-
-
-def _bound(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    try:
-        return socket.create_server((host, int(port)), backlog=_BACKLOG)
-    except OSError as error:
-        raise SettingsError(f"cannot listen on {listen}: {error.strerror}") from error
