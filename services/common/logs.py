@@ -18,6 +18,9 @@ def configure(service: str, level: str = "info", form: str = "auto") -> None:
     renderer: Any = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(_dumps)
     )
+    factory: Any = structlog.PrintLoggerFactory(sys.stderr)
+    if not console:
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -29,7 +32,7 @@ def configure(service: str, level: str = "info", form: str = "auto") -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
@@ -42,5 +45,5 @@ def logger(name: str) -> structlog.typing.FilteringBoundLogger:
     return bound
 
 
-def _dumps(value: Any, **_: Any) -> str:
-    return orjson.dumps(value, default=str).decode()
+def _dumps(value: Any, **_: Any) -> bytes:
+    return orjson.dumps(value, default=str)

@@ -83,7 +83,7 @@ def upstream_body(ask: Ask, target: Target, hold: Hold) -> bytes:
     if ask.stream and not ask.include_usage and target.provider.include_usage == "inject":
         options = ask.body.get("stream_options") or {}
         changes["stream_options"] = {**options, "include_usage": True}
-    return change(ask.raw, changes) if changes else ask.raw
+    return change(ask.raw, ask.body, changes) if changes else ask.raw
 
 
 def granted_cap(ask: Ask, target: Target, hold: Hold) -> int:

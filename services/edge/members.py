@@ -4,12 +4,14 @@ For objects that orjson has accepted; big integers, spelling and order of the re
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.S)
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]', re.S)
+_COLON = re.compile(rb"\s*:\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,41 @@ def members(body: bytes) -> list[Member]:
     return found
 
 
-def change(body: bytes, changes: Mapping[str, object]) -> bytes:
-    """``body`` with members set to new values; those it does not have are put in front."""
-    waiting = dict(changes)
+def change(body: bytes, document: Mapping[str, Any], changes: Mapping[str, object]) -> bytes:
+    """``body``, which means ``document``, with members set to new values; those it does not have
+    are put in front."""
+    new: dict[str, object] = {}
+    cuts: list[tuple[int, int, object]] = []
+    for name, value in changes.items():
+        place = _place(body, document, name) if name in document else None
+        if place is not None:
+            cuts.append((*place, value))
+        elif name in document:
+            cuts += ((m.start, m.end, value) for m in members(body) if m.name == name)
+        else:
+            new[name] = value
     pieces: list[bytes] = []
     at = 0
-    if any(_written(body, name) for name in changes):
-        for member in members(body):
-            if member.name in waiting:
-                pieces += body[at : member.start], orjson.dumps(waiting.pop(member.name))
-                at = member.end
+    for start, end, value in sorted(cuts, key=lambda cut: cut[0]):
+        pieces += body[at:start], orjson.dumps(value)
+        at = end
     pieces.append(body[at:])
-    return _put_in_front(b"".join(pieces), waiting)
+    return _put_in_front(b"".join(pieces), new)
 
 
-def repeated(body: bytes, names: frozenset[str]) -> str | None:
+def _place(body: bytes, document: Mapping[str, Any], name: str) -> tuple[int, int] | None:
+    """Where the value of the member ``name`` of ``document`` lies, if that is plain to see: its
+    name is in the text once, unescaped, and its value is spelled as we would."""
+    if b"\\u00" in body or _count(body, name) != 1:
+        return None
+    colon = _COLON.match(body, body.index(b'"%b"' % name.encode()) + len(name) + 2)
+    value = orjson.dumps(document[name])
+    if colon is None or not body.startswith(value, colon.end()):
+        return None
+    return colon.end(), colon.end() + len(value)
+
+
+def repeated(body: bytes, names: Set[str]) -> str | None:
     """The first of ``names`` that the outermost object has more than once."""
     suspects = b"\\u00" in body or any(_count(body, name) > 1 for name in names)
     if not suspects:
@@ -81,8 +103,3 @@ def _put_in_front(body: bytes, new: Mapping[str, object]) -> bytes:
 
 def _count(body: bytes, name: str) -> int:
     return body.count(b'"%b"' % name.encode())
-
-
-def _written(body: bytes, name: str) -> bool:
-    """Whether a member of this name may be in the text."""
-    return _count(body, name) > 0 or b"\\u00" in body

@@ -112,7 +112,7 @@ def _check_names(raw: bytes, body: Body) -> None:
                 param=name[:64],
                 code="unsupported_parameter",
             )
-    twice = repeated(raw, KNOWN)
+    twice = repeated(raw, KNOWN & body.keys())
     if twice is not None:
         raise invalid(
             f"'{twice}' is given more than once.", param=twice, code="duplicate_parameter"
