@@ -90,13 +90,25 @@ def child_environment() -> dict[str, str]:
 
 
 def require_secret(name: str, value: SecretStr) -> str:
-    """The secret's text. Raises SettingsError when it is missing, short or a known default."""
+    """The secret's text; several with commas, newest first, where one is being replaced. Raises
+    SettingsError when one is missing, short or a known default."""
     text = value.get_secret_value()
     if not text:
         raise SettingsError(f"{name} is not set; generate one, for example: openssl rand -hex 32")
-    if len(text) < MIN_SECRET_LENGTH or any(weak in text.lower() for weak in WEAK_SECRETS[:2]):
+    if any(_is_weak(one.strip()) for one in text.split(",")):
         raise SettingsError(
             f"{name} is too weak: use at least {MIN_SECRET_LENGTH} random characters, "
             "for example: openssl rand -hex 32"
         )
     return text
+
+
+def newest(secret: str) -> str:
+    """The one to show to others, of several that are known."""
+    return secret.split(",")[0].strip()
+
+
+def _is_weak(secret: str) -> bool:
+    return len(secret) < MIN_SECRET_LENGTH or any(
+        weak in secret.lower() for weak in WEAK_SECRETS[:2]
+    )

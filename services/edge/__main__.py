@@ -10,7 +10,7 @@ import grpc
 from services.common import logs, metrics
 from services.common.dial import dial
 from services.common.process import run, until_signal
-from services.common.settings import require_secret
+from services.common.settings import newest, require_secret
 from services.edge import app
 from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
@@ -39,7 +39,7 @@ log = logs.logger("edge")
 @asynccontextmanager
 async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
     """A whole edge in this event loop until the block ends; the value is its address."""
-    token = require_secret("GATEWAY_SERVICE_TOKEN", settings.service_token)
+    token = newest(require_secret("GATEWAY_SERVICE_TOKEN", settings.service_token))
     catalog = load_catalog(settings)
     registry = metrics.new_registry()
     counts = EdgeMetrics(registry)

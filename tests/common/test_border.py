@@ -269,3 +269,20 @@ async def test_F1_listening_beyond_loopback_without_certificates_is_refused(kv_u
             ready=ok,
         )
     await kv.aclose()
+
+
+async def test_a_service_token_and_an_admin_key_can_be_replaced_without_an_outage(
+    kv_url: str,
+) -> None:
+    kv = open_kv(kv_url, timeout_ms=500, connections=1)
+    access = Access(kv, admin_key="new-admin, old-admin", service_token="new-token,old-token")
+
+    async def who(token: str) -> str:
+        return (await access.identify({"authorization": f"Bearer {token}"}, "peer")).name
+
+    assert [await who(t) for t in ("new-token", "old-token")] == ["service", "service"]
+    assert [await who(t) for t in ("new-admin", "old-admin")] == ["admin", "admin"]
+    for wrong in ("new-token,old-token", "older", "", ","):
+        with pytest.raises(Unauthenticated):
+            await who(wrong)
+    await kv.aclose()

@@ -5,6 +5,7 @@ from services.common.settings import (
     MIN_SECRET_LENGTH,
     ServiceSettings,
     SettingsError,
+    newest,
     require_secret,
 )
 
@@ -39,3 +40,13 @@ def test_A12_weak_secrets_are_refused_by_name(weak: str) -> None:
 
 def test_a_random_secret_is_good() -> None:
     assert require_secret("ADMIN_API_KEY", SecretStr("9f" * 16)) == "9f" * 16
+
+
+def test_each_of_several_secrets_must_be_strong() -> None:
+    strong = "x" * MIN_SECRET_LENGTH
+    assert (
+        newest(require_secret("ADMIN_API_KEY", SecretStr(f"{strong}y , {strong}"))) == f"{strong}y"
+    )
+    for weak in (f"{strong},short", f"{strong},", f"short,{strong}"):
+        with pytest.raises(SettingsError, match="too weak"):
+            require_secret("ADMIN_API_KEY", SecretStr(weak))
