@@ -141,7 +141,8 @@ class Fleet:
         return made
 
 
-def _environment(**ours: str) -> dict[str, str]:
+def environment(**ours: str) -> dict[str, str]:
+    """This process's environment without any setting of a gateway, and then ``ours``."""
     prefixes = ("GATEWAY_", "OPENAI_", "AI_GATEWAY_", "REDIS_URL", "ADMIN_API_KEY")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
     return inherited | ours
@@ -166,7 +167,7 @@ def fleet(
         auth_addresses = [f"127.0.0.1:{next(ports)}" for _ in range(auths)]
         quota_addresses = [f"127.0.0.1:{next(ports)}" for _ in range(quotas)]
         simulator_address = f"127.0.0.1:{next(ports)}"
-        common = _environment(
+        common = environment(
             REDIS_URL=url,
             ADMIN_API_KEY=ADMIN_KEY,
             GATEWAY_SERVICE_TOKEN=SERVICE_TOKEN,
