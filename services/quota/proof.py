@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.quota.items import NOTHING
+from services.quota.months import is_month
 
 _FIELDS = (
     "spent",
@@ -93,7 +94,7 @@ def counted(rows: Iterable[tuple[str, dict[str, str]]]) -> Sums:
     for subject, fields in rows:
         for name, value in fields.items():
             month, _, measure = name.partition(":")
-            if measure in _FIELDS:
+            if measure in _FIELDS and is_month(month):
                 found[subject, month, measure] = int(value)
             elif name == "running":
                 found[subject, "", name] = int(value)

@@ -8,7 +8,7 @@ local SCOPES = {'key', 'user', 'org'}
 local MINUTE = 60000
 
 local function int(x)
-  return string.format('%.0f', x)
+  return string.format('%.0f', x + 0)  -- of -0, + 0 makes 0
 end
 
 -- Year, month, day of Unix milliseconds (civil from days; the sandbox has no os.date).

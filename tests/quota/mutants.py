@@ -1,0 +1,272 @@
+"""Mistakes somebody could make in the scripts, one at a time. Each must be noticed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In ``script``, ``right`` becomes ``wrong``."""
+
+    name: str
+    script: str
+    right: str
+    wrong: str
+
+
+MUTANTS = (
+    Mutant(
+        "a retry holds twice", "reserve", "if old[1] then return dup", "if false then return dup"
+    ),
+    Mutant("any fingerprint will do", "reserve", "if old[2] ~= fingerprint", "if false"),
+    Mutant("clocks may differ", "reserve", "> skew then", "> skew * 1000 then"),
+    Mutant("skew of exactly the limit", "reserve", "> skew then", ">= skew then"),
+    Mutant(
+        "the key's limit is forgotten",
+        "ledger",
+        "for i = 1, 3 do\n    local limit, s",
+        "for i = 2, 3 do\n    local limit, s",
+    ),
+    Mutant(
+        "the organisation's limit is forgotten",
+        "ledger",
+        "for i = 1, 3 do\n    local limit, s",
+        "for i = 1, 2 do\n    local limit, s",
+    ),
+    Mutant(
+        "what is held is not counted",
+        "ledger",
+        "if s.spent + s.held - own + asked > limit",
+        "if s.spent + asked > limit",
+    ),
+    Mutant(
+        "the last nano-dollar is refused",
+        "ledger",
+        "if s.spent + s.held - own + asked > limit",
+        "if s.spent + s.held - own + asked >= limit",
+    ),
+    Mutant(
+        "one nano-dollar too many",
+        "ledger",
+        "own + asked > limit then",
+        "own + asked > limit + 1 then",
+    ),
+    Mutant(
+        "held is called exhausted",
+        "ledger",
+        "local exhausted = s.spent + asked > limit",
+        "local exhausted = true",
+    ),
+    Mutant(
+        "held outranks exhausted",
+        "ledger",
+        "(exhausted and reason == 'BUDGET_HELD')",
+        "(not exhausted)",
+    ),
+    Mutant(
+        "a reset does nothing",
+        "ledger",
+        "tonumber(v[1] or 0) - tonumber(v[3] or 0)",
+        "tonumber(v[1] or 0)",
+    ),
+    Mutant(
+        "the batch does not see itself",
+        "reserve",
+        "counted[i].held, counted[i].running = counted[i].held + held, counted[i].running + 1",
+        "",
+    ),
+    Mutant("concurrency is not counted", "reserve", "add(keys[i], 'running', 1)", ""),
+    Mutant("cost is rounded down", "ledger", "math.ceil((p.fixed_rest", "math.floor((p.fixed_rest"),
+    Mutant("the rest is lost", "ledger", "(p.fixed_rest + n * p.price_rest)", "(p.fixed_rest)"),
+    Mutant(
+        "a token more than affordable", "ledger", "do n = n - 1 end", "do n = n - 1 end n = n + 1"
+    ),
+    Mutant(
+        "a token less than affordable",
+        "ledger",
+        "while n < want and cost(p, n + 1) <= left do n = n + 1 end",
+        "",
+    ),
+    Mutant(
+        "the month goes backwards", "ledger", "if seen and seen > month then return seen end", ""
+    ),
+    Mutant("leap years are forgotten", "ledger", "- math.floor(doe / 1460)", ""),
+    Mutant(
+        "suspended users spend",
+        "ledger",
+        "if user.status ~= 'active' then return 'SUSPENDED', 'user' end",
+        "",
+    ),
+    Mutant(
+        "suspended organisations spend",
+        "ledger",
+        "if org.status ~= 'active' then return 'SUSPENDED', 'org' end",
+        "",
+    ),
+    Mutant("expired keys live on", "ledger", "(key.expires and key.expires <= now)", "false"),
+    Mutant("deleted users spend", "ledger", "or not user.status", ""),
+    Mutant(
+        "the key's models are not read",
+        "reserve",
+        "for i = 1, 3 do\n    if not allowed",
+        "for i = 2, 3 do\n    if not allowed",
+    ),
+    Mutant(
+        "a pattern need not end", "reserve", "and string.sub(name, #name - #rest + 1) == rest", ""
+    ),
+    Mutant(
+        "requests per minute are not counted",
+        "reserve",
+        "used = used + asked[r] * MINUTE",
+        "used = used + (r - 1) * asked[r] * MINUTE",
+    ),
+    Mutant("rates do not leak", "reserve", "math.max(0, now - tonumber(t)) * limit", "0"),
+    Mutant(
+        "a refusal counts for the rate",
+        "reserve",
+        "local tightest, limited = rates(configured, counted, keys, asked, false)",
+        "local tightest, limited = rates(configured, counted, keys, asked, true)",
+    ),
+    Mutant(
+        "one more at a time", "reserve", "counted[i].running >= most", "counted[i].running > most"
+    ),
+    Mutant(
+        "the key's last use is not noted",
+        "reserve",
+        "redis.call('HSET', KEYS[k + 3], 'last_used', int(used))",
+        "",
+    ),
+    Mutant("no lease", "reserve", "int(now + lease)", "int(now)"),
+    Mutant(
+        "the input is forgotten",
+        "reserve",
+        "local floor = p.fixed + (p.fixed_rest > 0 and 1 or 0)",
+        "local floor = 0",
+    ),
+    Mutant("a checkpoint extends no lease", "checkpoint", "int(now + lease)", "int(now)"),
+    Mutant(
+        "costs so far may fall",
+        "checkpoint",
+        "if tonumber(ARGV[a + 4]) > tonumber(v[7]) then",
+        "if true then",
+    ),
+    Mutant("an extension is not held", "checkpoint", "add(keys[i], h.month .. ':held', more)", ""),
+    Mutant(
+        "an extension has no limit",
+        "checkpoint",
+        "local out = largest(p, left,",
+        "local out = largest(p, math.huge,",
+    ),
+    Mutant(
+        "an extension counts itself twice",
+        "checkpoint",
+        "cost(p, h.out + 1), h.held)",
+        "cost(p, h.out + 1), 0)",
+    ),
+    Mutant(
+        "an extension is not in the journal", "checkpoint", "journal(KEYS[4]", "tostring(KEYS[4]"
+    ),
+    Mutant(
+        "revoked streams run on",
+        "checkpoint",
+        "local reason, name = barred(configured, now)",
+        "local reason, name",
+    ),
+    Mutant(
+        "settled twice, charged twice",
+        "settle",
+        "if h.state == 'settled' or h.state == 'released'",
+        "if h.state == 'released'",
+    ),
+    Mutant(
+        "a late settle charges in full",
+        "settle",
+        "e.spent, e.requests = charged - h.charged",
+        "e.spent, e.requests = charged",
+    ),
+    Mutant(
+        "a late settle counts a second request",
+        "settle",
+        "charged - h.charged, requests - 1",
+        "charged - h.charged, requests",
+    ),
+    Mutant("a late settle counts tokens twice", "settle", "difference(tokens, h.tokens)", "tokens"),
+    Mutant("the hold stays", "settle", "    e.held = -h.held\n", ""),
+    Mutant(
+        "the running request stays", "settle", "for n = 1, 3 do add(keys[n], 'running', -1) end", ""
+    ),
+    Mutant(
+        "expiry before the lease ends",
+        "settle",
+        "member) or 0) > now then",
+        "member) or 0) > now + 60000 then",
+    ),
+    Mutant(
+        "expiry at the very end of the lease is early",
+        "settle",
+        "member) or 0) > now then",
+        "member) or 0) >= now then",
+    ),
+    Mutant("expiry charges the whole hold", "settle", "math.min(h.cost, h.held)", "h.held"),
+    Mutant("expiry charges beyond the hold", "settle", "math.min(h.cost, h.held)", "h.cost"),
+    Mutant("the replay window never ends", "settle", "now - i.admit > keep", "false"),
+    Mutant(
+        "fail-open has the short window",
+        "settle",
+        "tonumber(i.grace and ARGV[2] or ARGV[1])",
+        "tonumber(ARGV[1])",
+    ),
+    Mutant("outcomes are kept too short", "settle", "long and ARGV[2] or ARGV[1]", "1000"),
+    Mutant(
+        "expired holds are kept too short",
+        "settle",
+        "local long = i.grace or state == 'expired'",
+        "local long = i.grace",
+    ),
+    Mutant(
+        "a release is charged",
+        "settle",
+        "if i.kind == 'release' then return 0, NOTHING, 0 end",
+        "if i.kind == 'release' then return i.cost, NOTHING, 0 end",
+    ),
+    Mutant(
+        "the user is not charged",
+        "settle",
+        "local keys = {KEYS[k + 2], KEYS[k + 1], KEYS[1]}",
+        "local keys = {KEYS[k + 2], KEYS[k + 2], KEYS[1]}",
+    ),
+    Mutant(
+        "the wrong month pays",
+        "settle",
+        "if h.month ~= i.month then return {'MONTH', h.state, 0, h.month} end",
+        "",
+    ),
+    Mutant("another owner settles", "settle", " or h.user ~= i.user\n    or h.key ~= i.key", ""),
+    Mutant("fail-open is not told apart", "settle", "add(keys[i], month .. ':grace', grace)", ""),
+    Mutant("an overrun is silent", "settle", "(h and charged > h.held)", "(false)"),
+    Mutant("the journal is not written", "settle", "    journal(KEYS[3], e)\n", ""),
+    Mutant(
+        "the records are not written", "settle", "add(KEYS[k + 4], record .. 'spent', e.spent)", ""
+    ),
+    Mutant(
+        "the ranking is not written",
+        "settle",
+        "ranked[#ranked + 1] = {KEYS[k + 5], e.spent, e.user}",
+        "",
+    ),
+    Mutant(
+        "the lease is not removed",
+        "settle",
+        "  redis.call('ZREM', KEYS[2], i.id .. ' ' .. i.user .. ' ' .. i.key)\n"
+        "end\n\nlocal function settle",
+        "end\n\nlocal function settle",
+    ),
+    Mutant(
+        "used tokens are not counted again",
+        "settle",
+        "if h.rated > 0 then rate_again",
+        "if false then rate_again",
+    ),
+    Mutant(
+        "the reset forgives nothing", "reset", "month .. ':reset', spent", "month .. ':reset', 0"
+    ),
+)

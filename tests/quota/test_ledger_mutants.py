@@ -1,0 +1,233 @@
+"""Every mistake in ``mutants.py`` is noticed by one fixed story told to scripts and model."""
+
+import random
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.quota import scripts
+from services.quota.months import next_start_ms
+from services.quota.pricing import Bound
+from services.quota.rules import Config
+from services.quota.scripts import Scripts
+from tests.quota.duel import Duel, ask, charge, note
+from tests.quota.mutants import MUTANTS, Mutant
+from tests.quota.world import TEST_CLOCK, World, name, world
+
+FOLDER = Path(scripts.__file__).parent / "scripts"
+
+
+@pytest.fixture
+async def clocked(kv_url: str) -> AsyncIterator[World]:
+    async with world(kv_url, clock=TEST_CLOCK) as made:
+        yield made
+
+
+def mutate(mutant: Mutant, into: Path) -> Scripts:
+    shutil.copytree(FOLDER, into)
+    path = into / f"{mutant.script}.lua"
+    text = path.read_text()
+    assert text.count(mutant.right) == 1, f"{mutant.name}: the script has changed"
+    path.write_text(text.replace(mutant.right, mutant.wrong))
+    return scripts.load(into, clock=TEST_CLOCK)
+
+
+async def story(duel: Duel) -> None:
+    """Each rule at its edge, then a hundred steps of a fixed gamble."""
+    await duel.begin()
+    await holds_and_refusals(duel)
+    await extensions(duel)
+    await settles(duel)
+    await statuses_and_models(duel)
+    await rates(duel)
+    await months(duel)
+    await gamble(duel, random.Random(7))
+
+
+async def holds_and_refusals(duel: Duel) -> None:
+    key, org = duel.scopes()[3], duel.scopes()[0]
+    await duel.configure(key, Config(limit=500))
+    first = ask(duel, 0)  # 200 nano-USD
+    await duel.reserve(first, first, replace(first, fingerprint="other"))
+    await duel.reserve(*(ask(duel, 0, caller_ms=duel.now + skew) for skew in (2_001, 2_000)))
+    await duel.check()
+    await duel.reserve(ask(duel, 0), ask(duel, 0, bound=Bound(100_000, 0), output=0, least=0))
+    await duel.reserve(ask(duel, 0, bound=Bound(1_000, 0), output=0, least=0))
+    await duel.check()
+    await duel.configure(key, Config())
+    await duel.configure(org, Config(limit=777))
+    for fixed, price in ((1_500, 1_300), (100, 7), (0, 999), (40_001, 3_333)):
+        tight = ask(duel, 1, bound=Bound(fixed, price), output=60, least=1)
+        await duel.reserve(replace(tight, bound=Bound(fixed, price * 10)), tight)
+        await duel.check()
+    # 7 nano-USD at 35 pico-USD a token are 200 tokens; in doubles 7 / 0.035 is a little less.
+    for small, tight in ((key, org), (org, key)):
+        await duel.configure(small, Config(limit=100))
+        await duel.configure(tight, Config(limit=250))
+        await duel.reserve(ask(duel, 0))
+    await duel.configure(key, Config())
+    used = sum(duel.model.tally.used(org, duel.model.months[duel.org]))
+    await duel.configure(org, Config(limit=used + 7))
+    await duel.reserve(ask(duel, 0, bound=Bound(0, 35), output=500, least=1))
+    await duel.configure(org, Config())
+
+
+async def extensions(duel: Duel) -> None:
+    made = ask(duel, 2)
+    await duel.reserve(made)
+    await duel.clock(duel.now + 20_000)
+    await duel.checkpoint(note(made, 150), note(made, 120), note(made, 0, want=50))
+    await duel.check()
+    user = ("user", duel.org, made.owner.user)
+    await duel.configure(user, Config(limit=300))
+    await duel.checkpoint(note(made, 0, want=90))
+    await duel.checkpoint(note(made, 0, want=91), note(ask(duel, 2), 5))
+    await duel.check()
+    await duel.configure(user, Config(status="suspended"))
+    await duel.checkpoint(note(made, 0, want=91))
+    await duel.configure(user, Config())
+    await duel.clock(duel.now + 29_999)
+    await duel.expire()
+    await duel.check()
+    await duel.clock(duel.now + 1)
+    await duel.expire()
+    await duel.check()
+
+
+async def settles(duel: Duel) -> None:
+    made = [ask(duel, who) for who in (0, 1, 2, 0, 1, 2)]
+    await duel.reserve(*made)
+    await duel.settle(charge(made[0], 150), charge(made[0], 160), charge(made[1], 30, "release"))
+    await duel.settle(charge(made[2], 900), charge(made[3], 5, fingerprint="other"))
+    await duel.settle(charge(replace(made[3], owner=made[1].owner), 5))
+    await duel.settle(charge(made[3], 70, grace=True))
+    await duel.check()
+    await duel.checkpoint(note(made[4], 1_000), note(made[5], 133))
+    await duel.clock(duel.now + 30_000)
+    await duel.expire()
+    await duel.check()
+    await duel.settle(charge(made[4], 120), charge(made[5], 11, grace=True))
+    await duel.settle(charge(made[4], 120))
+    await duel.check()
+    minute = 60_000
+    for age, grace in (
+        (60, False),
+        (61, False),
+        (61, True),
+        (7 * 1440, True),
+        (7 * 1440 + 1, True),
+    ):
+        lost = ask(duel, 0, caller_ms=duel.now - age * minute)
+        await duel.settle(charge(lost, 33, grace=grace, held=30))
+        await duel.settle(charge(lost, 33, grace=grace))
+    await duel.settle(charge(ask(duel, 1), 0, "release"))
+    await duel.check()
+
+
+async def statuses_and_models(duel: Duel) -> None:
+    for scope in (duel.scopes()[i] for i in (0, 1, 3)):
+        for config in (
+            None,
+            Config(status="suspended"),
+            Config(expires=duel.now),
+            Config(expires=duel.now + 1),
+            Config(models="openai/* simulator/ech"),
+            Config(models="*/echo"),
+            Config(models="sim*e*o"),
+            Config(models="simulator/*x echoo"),
+        ):
+            await duel.configure(scope, config)
+            await duel.reserve(ask(duel, 0))
+        await duel.configure(scope, Config())
+    await duel.check()
+
+
+async def rates(duel: Duel) -> None:
+    for scope in (duel.scopes()[i] for i in (0, 2, 5)):
+        for config in (Config(rpm=2), Config(tpm=130), Config(concurrency=2), Config(rpm=0)):
+            await duel.configure(scope, config)
+            await duel.clock(duel.now + 120_000)
+            await duel.expire()
+            made = [ask(duel, 2) for _ in range(4)]
+            await duel.reserve(*made)
+            await duel.clock(duel.now + 9_000)
+            await duel.reserve(*made, ask(duel, 2))
+            await duel.settle(*(charge(one, 10) for one in made[:2]))
+            await duel.reserve(ask(duel, 2, rated=500))
+            await duel.clock(duel.now + 26_000)
+            await duel.reserve(ask(duel, 2, rated=500), ask(duel, 2))
+            await duel.check()
+        await duel.configure(scope, Config())
+
+
+async def months(duel: Duel) -> None:
+    open_month = duel.model.months[duel.org]
+    while open_month < "2028-04":
+        before, after = ask(duel, 0), ask(duel, 0)
+        await duel.reserve(before)
+        await duel.clock(next_start_ms(open_month) - 1)
+        await duel.reserve(ask(duel, 1))
+        await duel.clock(next_start_ms(open_month))
+        await duel.reserve(replace(after, caller_ms=duel.now))
+        await duel.reset(before.owner.user)
+        await duel.settle(charge(before, 60))
+        await duel.settle(charge(after, 60))
+        await duel.clock(duel.now - 1_000)
+        await duel.reserve(ask(duel, 1))
+        await duel.check()
+        open_month = duel.model.months[duel.org]
+        duel.now += 5 * 86_400_000 if open_month.endswith("-02") else 0
+        await duel.clock(duel.now)
+    user = ("user", duel.org, duel.owners[0].user)
+    await duel.configure(user, Config(limit=500))
+    for _ in range(2):
+        made = [ask(duel, who) for who in (0, 1, 0)]
+        await duel.reserve(*made)
+        await duel.settle(*(charge(one, 200) for one in made))
+        await duel.reset(duel.owners[0].user)
+    await duel.check()
+    await duel.configure(user, Config())
+
+
+async def gamble(duel: Duel, dice: random.Random) -> None:
+    for _ in range(100):
+        scope = dice.choice(duel.scopes())
+        choice = dice.randrange(6)
+        if choice == 0:
+            await duel.configure(scope, Config(limit=dice.randrange(3_000)))
+        elif choice == 1:
+            await duel.clock(duel.now + dice.choice([1, 500, 20_000, 31_000, 4_000_000]))
+            await duel.expire()
+        made = [
+            ask(
+                duel,
+                dice.randrange(3),
+                id=name("rsv"),
+                bound=Bound(dice.randrange(200_000), dice.randrange(5_000)),
+                output=dice.randrange(30, 60),
+                least=dice.randrange(30),
+            )
+            for _ in range(dice.randrange(1, 4))
+        ]
+        await duel.reserve(*made)
+        picked = dice.choice(duel.asks or made)
+        await duel.checkpoint(note(picked, dice.randrange(300), dice.randrange(90)))
+        kind = dice.choice(["charge", "charge", "release"])
+        await duel.settle(charge(dice.choice(duel.asks or made), dice.randrange(400), kind))
+        if dice.random() < 0.2:
+            await duel.check()
+    await duel.check()
+
+
+async def test_the_story_is_true_of_the_scripts_as_they_are(clocked: World) -> None:
+    await story(Duel(clocked, scripts.load(clock=TEST_CLOCK)))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name.replace(" ", "_"))
+async def test_a_mistake_is_noticed(clocked: World, mutant: Mutant, tmp_path: Path) -> None:
+    duel = Duel(clocked, mutate(mutant, tmp_path / "scripts"))
+    with pytest.raises(AssertionError):
+        await story(duel)
