@@ -64,9 +64,9 @@ async def holds_and_refusals(duel: Duel) -> None:
         await duel.reserve(replace(tight, bound=Bound(fixed, price * 10)), tight)
         await duel.check()
     # 7 nano-USD at 35 pico-USD a token are 200 tokens; in doubles 7 / 0.035 is a little less.
-    for small, tight in ((key, org), (org, key)):
+    for small, wide in ((key, org), (org, key)):
         await duel.configure(small, Config(limit=100))
-        await duel.configure(tight, Config(limit=250))
+        await duel.configure(wide, Config(limit=250))
         await duel.reserve(ask(duel, 0))
     await duel.configure(key, Config())
     used = sum(duel.model.tally.used(org, duel.model.months[duel.org]))
