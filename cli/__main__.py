@@ -30,6 +30,7 @@ def gw(
 ) -> None:
     """Set up, run and ask the AI Gateway."""
     context.obj = Session(prod=prod, url=url)
+    context.call_on_close(context.obj.open.close)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -39,8 +39,9 @@ def chat(
     as_json: AsJson = False,
 ) -> None:
     """Ask a model through the gateway, as a key holder."""
-    target = session(context, prod=prod).target()
-    client = Client(target.url, _key(target, api_key))
+    chosen_gateway = session(context, prod=prod)
+    target = chosen_gateway.target()
+    client = chosen_gateway.client(target, _key(target, api_key))
     chosen = model or target.settings.model or _first_model(client)
     if interactive:
         from cli.conversation import converse

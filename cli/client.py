@@ -28,6 +28,12 @@ class Client:
             trust_env=False,
         )
 
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._http.close()
+
     def get(self, path: str, **query: Any) -> Json:
         return self._send("GET", path, query=query)
 

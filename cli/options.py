@@ -1,6 +1,7 @@
 """Options and arguments that several commands share, and the session they all get."""
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
@@ -40,6 +41,8 @@ class Session:
 
     prod: bool = False
     url: str | None = None
+    open: ExitStack = field(default_factory=ExitStack)
+    """What is closed when the command has ended."""
 
     def target(self) -> Target:
         return Target.choose(Settings.load(), prod=self.prod, url=self.url)
@@ -47,7 +50,10 @@ class Session:
     def admin(self) -> Client:
         """A client with the admin key. Raises Failure when there is none."""
         target = self.target()
-        return Client(target.url, target.admin_key)
+        return self.client(target, target.admin_key)
+
+    def client(self, target: Target, key: str) -> Client:
+        return self.open.enter_context(Client(target.url, key))
 
 
 def session(context: typer.Context, *, prod: bool = False) -> Session:

@@ -1,14 +1,17 @@
 """gw as a person runs it: arguments in; exit code, standard output and standard error out."""
 
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from cli.__main__ import main
+from tests.edge.world import ADMIN_KEY, World, world
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,36 @@ def gw(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Run:
+    def run(*arguments: str, typed: str = "") -> Run:
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         capfd.readouterr()
         code = main(list(arguments))
         out, error = capfd.readouterr()
         return Run(code, out, error)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def gateway_log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture(scope="session")
+def gateway(kv_url: str, gateway_log: io.StringIO) -> Iterator[World]:
+    """A whole gateway in a thread, that does not log to where gw writes."""
+    before = structlog.get_config()
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(gateway_log), cache_logger_on_first_use=False
+    )
+    with world(kv_url) as made:
+        yield made
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def here(gw: Gw, gateway: World, kv_flush: str, monkeypatch: pytest.MonkeyPatch) -> Gw:
+    """gw beside an empty gateway, as its operator."""
+    monkeypatch.setenv("GATEWAY_URL", gateway.url)
+    monkeypatch.setenv("ADMIN_API_KEY", ADMIN_KEY)
+    return gw
