@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.edge.call import Call, Rooms
 from services.edge.chat import CHAT
@@ -26,12 +26,13 @@ def build(
     metrics: EdgeMetrics,
     *,
     admin: Sequence[BaseRoute] = (),
-) -> Starlette:
+) -> ASGIApp:
     """The application. ``admin`` are the control plane's routes."""
     models = Models(rooms)
+    chat = Call(CHAT, rooms)
     app = Starlette(
         routes=[
-            *_both("/chat/completions", Call(CHAT, rooms)),
+            *_both("/chat/completions", chat),
             *_both("/models", models),
             *_both("/models/{model:path}", models),
             *_both("/usage", UsagePage(rooms.admission, quota)),
@@ -45,7 +46,19 @@ def build(
         exception_handlers={HTTPException: http_error},
     )
     app.router.redirect_slashes = False
-    return app
+    direct = Envelope(chat, metrics=metrics)
+    return _Fork({"/v1/chat/completions": direct, "/chat/completions": direct}, app)
+
+
+class _Fork:
+    """Goes straight to what is asked most, spelled as it should be; all else is routed."""
+
+    def __init__(self, hot: dict[str, ASGIApp], rest: ASGIApp) -> None:
+        self._hot = hot
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._hot.get(scope["path"], self._rest)(scope, receive, send)
 
 
 def _both(path: str, endpoint: ASGIApp) -> list[Route]:

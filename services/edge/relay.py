@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -24,7 +24,13 @@ from services.edge.openai import Ask
 from services.edge.refusals import from_refusal
 from services.edge.running import Run, Running
 from services.edge.sse import EventTooLong, Sieve
-from services.edge.upstream import chunks, response_headers, transport_errors
+from services.edge.upstream import (
+    close_quietly,
+    opened,
+    plain_headers,
+    returned_headers,
+    transport_errors,
+)
 from services.edge.usage import BYTES_PER_TOKEN, Charge, final_charge, find_usage
 
 MAX_DOCUMENT = 64 << 20
@@ -56,6 +62,7 @@ class Relay:
     headers: dict[str, str]
     begun: bool = False
     complete: bool = False
+    _told: dict[str, str] = field(default_factory=dict)
     _fresh: int = 0
     _extension: asyncio.Task[None] | None = None
 
@@ -63,17 +70,21 @@ class Relay:
     def charge(self) -> Charge:
         bound = self.run.hold.bound
         charge = final_charge(self.run.meter, bound.estimated_input, complete=self.complete)
-        hit = self.answer.response.headers.get("cf-aig-cache-status") == "HIT"
+        hit = self._told.get("cf-aig-cache-status") == "HIT"
         return Charge(charge.tokens, charge.billable, (*charge.flags, *["cached"] * hit))
 
     async def pass_on(self) -> None:
         """Carry the whole answer. Raises UpstreamFailed, ClientGone while nothing was sent."""
-        kind = self.answer.response.headers.get("content-type", "")
-        async with chunks(self.answer.response) as body:
-            if self.ask.stream and "text/event-stream" in kind:
+        response = self.answer.response
+        self._told = plain_headers(response)
+        try:
+            body = opened(response)
+            if self.ask.stream and "text/event-stream" in self._told.get("content-type", ""):
                 await self._stream(body)
             else:
                 await self._document(body)
+        finally:
+            await close_quietly(response)
 
     async def _document(self, body: AsyncIterator[bytes]) -> None:
         content = await self._whole(body)
@@ -85,8 +96,8 @@ class Relay:
             self.run.meter.see(usage)
         if self.run.meter.seen is None and isinstance(document, dict):
             self.run.meter.deliver(document)
-        kind = self.answer.response.headers.get("content-type", "application/json")
-        headers = {**self.headers, **response_headers(self.answer.response)}
+        kind = self._told.get("content-type", "application/json")
+        headers = {**self.headers, **returned_headers(self._told)}
         self._note_first_byte()
         self.begun = self.complete = True
         await self.exchange.answer(content, content_type=kind, headers=headers)
@@ -110,7 +121,7 @@ class Relay:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _stream(self, body: AsyncIterator[bytes]) -> None:
-        headers = {**STREAM_HEADERS, **self.headers, **response_headers(self.answer.response)}
+        headers = {**STREAM_HEADERS, **self.headers, **returned_headers(self._told)}
         self.begun = True
         await self.exchange.start(200, headers)
         sieve = Sieve(self.run.meter, withhold=self.api.withhold(self.ask))

@@ -7,8 +7,7 @@ kept, nothing decompressed.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import orjson
@@ -31,7 +30,7 @@ class Upstream:
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._transport = transport or LeanTransport()
-        self._urls: dict[tuple[str, str], httpx.URL] = {}
+        self._places: dict[tuple[str, str], tuple[httpx.URL, tuple[bytes, bytes]]] = {}
 
     async def close(self) -> None:
         await self._transport.aclose()
@@ -41,11 +40,13 @@ class Upstream:
     ) -> httpx.Response:
         """One attempt: the answer's status and headers, its body still to be read. Raises
         UpstreamFailed for anything but a success, ``TimeoutError`` never."""
+        url, host = self._place(provider.base_url, path)
         request = httpx.Request(
             "POST",
-            self._url(provider.base_url, path),
-            headers=headers,
-            content=body,
+            url,
+            # Whole as it is: given a content, httpx would look for what is missing, at some cost.
+            headers=[host, *headers, (b"content-length", b"%d" % len(body))],
+            stream=httpx.ByteStream(body),
             extensions={
                 "timeout": {"connect": provider.connect_timeout, "pool": provider.connect_timeout}
             },
@@ -61,11 +62,13 @@ class Upstream:
         retry_after = response.headers.get("retry-after", "")
         raise faults.refused(response.status_code, text, retry_after, secret=provider.credential)
 
-    def _url(self, base: str, path: str) -> httpx.URL:
-        url = self._urls.get((base, path))
-        if url is None:
-            url = self._urls[base, path] = httpx.URL(base + path)
-        return url
+    def _place(self, base: str, path: str) -> tuple[httpx.URL, tuple[bytes, bytes]]:
+        """The URL and its host header."""
+        place = self._places.get((base, path))
+        if place is None:
+            url = httpx.URL(base + path)
+            place = self._places[base, path] = url, (b"host", url.netloc)
+        return place
 
 
 def request_headers(
@@ -112,37 +115,42 @@ def _cloudflare(provider: Provider, request_id: str, cache: bool) -> list[tuple[
     return headers
 
 
-def response_headers(response: httpx.Response) -> dict[str, str]:
+def plain_headers(response: httpx.Response) -> dict[str, str]:
+    """An answer's headers by their lower-case names, the first of each."""
+    found: dict[str, str] = {}
+    for name, value in response.headers.raw:
+        found.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    return found
+
+
+def returned_headers(told: Mapping[str, str]) -> dict[str, str]:
     """What of an answer's headers may reach the client."""
-    found = {name: response.headers[name] for name in _RETURNED if name in response.headers}
-    upstream_id = response.headers.get("x-request-id") or response.headers.get("cf-ray")
+    found = {name: told[name] for name in _RETURNED if name in told}
+    upstream_id = told.get("x-request-id") or told.get("cf-ray")
     if upstream_id:
         found["x-gateway-upstream-request-id"] = upstream_id[:128]
     return found
 
 
-@contextmanager
-def transport_errors() -> Iterator[None]:
+class transport_errors:
     """What the transport raises, as UpstreamFailed. Only a failure to connect proves that the
     provider saw nothing."""
-    try:
-        yield
-    except (httpx.TransportError, OSError) as error:
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             raise faults.not_connected() from error
-        raise faults.broken() from error
+        if isinstance(error, httpx.TransportError | OSError):
+            raise faults.broken() from error
 
 
-@asynccontextmanager
-async def chunks(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The body as it comes. The connection goes back to the pool when the body was read to its
-    end, and is closed otherwise."""
+def opened(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it comes. ``close_quietly`` gives the connection back when the body was read to
+    its end, and closes it otherwise."""
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)
-    try:
-        yield aiter(stream)
-    finally:
-        await close_quietly(response)
+    return aiter(stream)
 
 
 async def close_quietly(response: httpx.Response) -> None:

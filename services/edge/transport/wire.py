@@ -21,7 +21,7 @@ def head(request: httpx.Request) -> bytes:
 
 def body(request: httpx.Request) -> bytes | None:
     """The body, when it is at hand; None when it is a stream still to be read."""
-    return request.content if isinstance(request.stream, httpx.ByteStream) else None
+    return b"".join(request.stream) if isinstance(request.stream, httpx.ByteStream) else None
 
 
 async def send_stream(
