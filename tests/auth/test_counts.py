@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.auth.v1 import admin_pb2
@@ -101,6 +101,10 @@ def test_counts_equal_a_recount_after_any_steps(kv_flush: str) -> None:
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps)
+    @example([("short key", 1), ("revoke", 1), ("expire", 7)])
+    @example([("short key", 1), ("forever", 1), ("expire", 7)])
+    @example([("short key", 1), ("rotate", 1), ("expire", 7)])
+    @example([("overlap", 0), ("expire", 7), ("delete", 0)])
     def check(done: list[tuple[str, int]]) -> None:
         loop.run_until_complete(live(done))
 

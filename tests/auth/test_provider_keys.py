@@ -128,6 +128,14 @@ async def test_master_keys_rotate_without_a_gap(kv_flush: str) -> None:
         assert org in refused.value.message
 
 
+def test_a_data_key_belongs_to_its_organisation() -> None:
+    vault = Vault(f"{NEWER},{MASTER}")
+    wrapped = Vault(MASTER).new_data_key("org_a")
+    assert vault.rewrap("org_a", wrapped) is not None
+    with pytest.raises(PreconditionFailed):
+        vault.rewrap("org_b", wrapped)
+
+
 @pytest.mark.parametrize("credential", ["", "a b", "x" * 8193, "sk-é", "sk-\n"])
 async def test_a_bad_credential_is_named_and_not_repeated(auth: Auth, credential: str) -> None:
     org = (await auth.org()).org_id

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.auth.v1 import admin_pb2
-from services.common.errors import Conflict, InvalidField
-from tests.auth.conftest import USD, Auth
+from services.common.errors import AlreadyExists, Conflict, InvalidField, Unauthenticated
+from tests.auth.conftest import USD, Auth, Clock, running
 
 WRITES = {
     rpc.name
@@ -109,3 +109,31 @@ async def test_changes_at_the_same_time_are_all_made_and_chained(auth: Auth) -> 
     assert (await auth.admin.GetDirectoryCounts(org_id=org)).api_keys == 30
     answer = await auth.admin.VerifyAuditTrail(org_id=org)
     assert (answer.entries, list(answer.breaks)) == (51, [])
+
+
+async def test_two_replicas_change_one_organisation_as_if_in_turn(kv_flush: str) -> None:
+    clock = Clock()
+    async with running(kv_flush, clock) as one, running(kv_flush, clock) as two:
+        org = (await one.org()).org_id
+        done = await asyncio.gather(
+            *(auth.user(org, f"u{n}@example.com") for n in range(15) for auth in (one, two)),
+            return_exceptions=True,
+        )
+        made = [user for user in done if isinstance(user, admin_pb2.User)]
+        refused = [error for error in done if isinstance(error, AlreadyExists)]
+        assert (len(made), len(refused)) == (15, 15)
+        assert len({user.email for user in made}) == 15
+        assert (await two.admin.GetDirectoryCounts(org_id=org)).users == 15
+        answer = await one.admin.VerifyAuditTrail(org_id=org)
+        assert (answer.entries, list(answer.breaks)) == (16, [])
+        assert (await two.admin.GetOrganization(org_id=org)).revision == 16
+
+
+async def test_what_one_replica_ends_the_other_refuses_at_once(kv_flush: str) -> None:
+    clock = Clock()
+    async with running(kv_flush, clock) as one, running(kv_flush, clock) as two:
+        _, user, made = await one.family()
+        await two.verify(made.secret)
+        await one.admin.RevokeApiKey(user_id=user.user_id, key_id=made.api_key.key_id)
+        with pytest.raises(Unauthenticated):
+            await two.verify(made.secret)
