@@ -11,13 +11,11 @@ from gateway.auth.v1 import admin_pb2
 from services.auth.admin.desk import Listed, page
 
 
-@given(
-    st.integers(1, 7),
-    st.lists(
-        st.tuples(st.integers(0, 120), st.integers(0, 5)).map(lambda run: [0] * run[0] + [1] * run[1]),
-        max_size=6,
-    ).map(lambda runs: [shown for run in runs for shown in run]),
-)  # fmt: skip
+runs = st.tuples(st.integers(0, 120), st.integers(0, 5))
+lists = st.lists(runs.map(lambda run: [0] * run[0] + [1] * run[1]), max_size=6)
+
+
+@given(st.integers(1, 7), lists.map(lambda made: [shown for run in made for shown in run]))
 def test_pages_meet_everything_once(size: int, shown: list[int]) -> None:
     names = [f"{place:04d}" for place in range(len(shown))]
 

@@ -33,6 +33,7 @@ def environment(kv_url: str, **given: str) -> dict[str, str]:
         "GATEWAY_MASTER_KEY": MASTER,
         "GATEWAY_AUTH_METRICS_LISTEN": "",
         "GATEWAY_LOG_FORMAT": "json",
+        "GATEWAY_KV_TIMEOUT_MS": "2000",
         **given,
     }
 
