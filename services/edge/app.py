@@ -40,7 +40,6 @@ def build(
             Route("/readyz", Readyz(readiness)),
             *openapi_routes(),
             *admin,
-            *openapi_routes(),
         ],
         middleware=[Middleware(Envelope, metrics=metrics)],
         exception_handlers={HTTPException: http_error},

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from gateway.quota.v1.quota_pb2 import Refusal
 from services.common.errors import GatewayError
 from services.edge import faults
 from services.edge.alarm import Alarm
@@ -23,7 +24,7 @@ from services.edge.faults import UpstreamFailed
 from services.edge.openai import Ask
 from services.edge.refusals import from_refusal
 from services.edge.running import Run, Running
-from services.edge.sse import EventTooLong, Sieve
+from services.edge.sse import EventTooLong, Sieve, split
 from services.edge.upstream import (
     close_quietly,
     opened,
@@ -63,7 +64,6 @@ class Relay:
     begun: bool = False
     complete: bool = False
     _told: dict[str, str] = field(default_factory=dict)
-    _fresh: int = 0
     _extension: asyncio.Task[None] | None = None
 
     @property
@@ -130,7 +130,8 @@ class Relay:
             async with self.alarm.armed(self.answer.target.provider.idle_timeout):
                 with transport_errors():
                     await self._events(body, sieve)
-                last = sieve.rest()
+            last = sieve.rest()
+            self.run.meter.passed(last)
         except TimeoutError:
             await self._interrupted()
             return
@@ -149,8 +150,7 @@ class Relay:
                 if first:
                     self._note_first_byte()
                     first = False
-                await self._within_window(len(ready))
-                await self.exchange.write(ready)
+                await self._deliver(ready)
             if sieve.done:
                 return
             self.alarm.again()
@@ -158,7 +158,7 @@ class Relay:
     async def _finish(self, sieve: Sieve, last: bytes) -> None:
         """The upstream's body is over: was it the whole answer?"""
         meter = self.run.meter
-        if not sieve.done:
+        if not sieve.done or meter.seen is None:
             meter.count()
         if sieve.done or meter.finished or meter.failed:
             self.complete = not meter.failed
@@ -191,38 +191,49 @@ class Relay:
         except (TimeoutError, UpstreamFailed):
             pass  # then it is closed
 
-    async def _within_window(self, size: int) -> None:
-        """Before more is delivered, see that the hold pays for it: the next window is asked for
-        when this one is half used, and waited for when it is full."""
-        if not self.run.hold.bound.window:
+    async def _deliver(self, ready: bytes) -> None:
+        """Pass events on, none that the hold does not pay for: the next window is asked for when
+        this one is half used, and waited for when it is full."""
+        meter = self.run.meter
+        if not self.run.hold.bound.window or self._fits(len(ready)):
+            meter.passed(ready)
+            await self.exchange.write(ready)
             return
-        self._fresh += size
-        if self._fresh < _CHECK_BYTES:
-            left = self.run.granted - self.run.meter.deltas
-            if self._fresh < left * BYTES_PER_TOKEN:
-                return
-        self._fresh = 0
+        for event in split(ready):
+            await self._paid()
+            meter.passed(event)
+            await self.exchange.write(event)
+
+    def _fits(self, size: int) -> bool:
+        """Whether so many bytes fit into the window, whatever is in them."""
+        meter, granted = self.run.meter, self.run.granted
+        size += meter.uncounted
+        if size < _CHECK_BYTES and size < (granted - meter.counted) * BYTES_PER_TOKEN:
+            return True
+        size -= meter.uncounted
         if self.run.want() and self._extension is None:
             self._extension = asyncio.create_task(self._extend())
+        return size < (granted - meter.counted) * BYTES_PER_TOKEN
+
+    async def _paid(self) -> None:
+        """Return when the window has room. Raises TimeoutError when it gets none."""
         tries = 0
         while self.run.used_up:
             if tries == _EXTENSION_TRIES:
+                self.alarm.stop(Refusal(reason="STORE_UNAVAILABLE"))
                 raise TimeoutError
-            await self._extended(tries)
+            if tries:
+                await asyncio.sleep(_EXTENSION_PAUSE)
+            await (self._extension or self._extend())
             tries += 1
 
     async def _extend(self) -> None:
+        """Ask the ledger for the next window; what it says reaches the run, or the alarm."""
         try:
-            await self.running.extend(self.run)
+            with contextlib.suppress(GatewayError):
+                await self.running.extend(self.run)
         finally:
             self._extension = None
-
-    async def _extended(self, tries: int) -> None:
-        """Wait for the ledger's word on the next window."""
-        if tries:
-            await asyncio.sleep(_EXTENSION_PAUSE)
-        with contextlib.suppress(GatewayError):
-            await (self._extension or self._extend())
 
     def _note_first_byte(self) -> None:
         began = self.exchange.facts.get("began")

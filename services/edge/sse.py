@@ -21,7 +21,7 @@ class EventTooLong(Exception):
 
 
 class Sieve:
-    """Passes whole events on, byte for byte.
+    """Passes whole events on, byte for byte, and shows the meter the usage in them.
 
     With ``withhold`` the client did not ask for usage, but we did: the event that has only usage
     is kept back, and ``"usage": null`` is taken out of the others.
@@ -66,8 +66,6 @@ class Sieve:
             ready = b"".join(map(self._sift, split(ready)))
         if b"[DONE]" in ready[-24:] and _DONE.search(ready[-24:]):
             self.done = True
-        if ready:
-            self._meter.passed(ready)
         return ready
 
     def _sift(self, event: bytes) -> bytes:

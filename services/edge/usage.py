@@ -100,8 +100,8 @@ class Meter:
     identity: dict[str, Any] = field(default_factory=dict)
     text_bytes: int = 0
     deltas: int = 0
+    uncounted: int = 0
     _backlog: list[bytes] = field(default_factory=list)
-    _waiting: int = 0
 
     def see(self, usage: dict[str, Any]) -> None:
         """Take note of a usage object."""
@@ -115,14 +115,14 @@ class Meter:
     def passed(self, events: bytes) -> None:
         """Take note of whole events that the client was sent."""
         self._backlog.append(events)
-        self._waiting += len(events)
-        if self._waiting >= self.backlog_limit:
+        self.uncounted += len(events)
+        if self.uncounted >= self.backlog_limit:
             self.count()
 
     def count(self) -> int:
         """Output tokens delivered, estimated: one for each delta, or one for each four bytes."""
         if self._backlog:
-            gathered, self._waiting = b"".join(self._backlog), 0
+            gathered, self.uncounted = b"".join(self._backlog), 0
             self._backlog.clear()
             data: list[bytes] = []
             for line in gathered.splitlines():
@@ -131,6 +131,11 @@ class Meter:
                 elif data and not line:
                     self._read(b"\n".join(data))
                     data.clear()
+        return self.counted
+
+    @property
+    def counted(self) -> int:
+        """The same without the ``uncounted`` bytes, which cannot hold more tokens than bytes."""
         return max(self.deltas, -(-self.text_bytes // BYTES_PER_TOKEN))
 
     def deliver(self, document: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """A whole gateway in one event loop: real auth, real quota, real KV, a simulator, an edge."""
 
 import asyncio
+import os
 import secrets
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -27,6 +28,7 @@ from services.common.border import Border
 from services.common.kv import open_kv
 from services.common.metrics import RpcMetrics
 from services.common.serve import Server
+from services.edge import clients
 from services.edge.__main__ import serving as serving_edge
 from services.edge.settings import EdgeSettings
 from services.quota import catalog, scripts
@@ -40,9 +42,11 @@ from services.quota.store import LedgerStore
 from services.quota.sweeper import Sweeper
 from services.simulator.server import Simulator, beside
 from services.simulator.settings import SimulatorSettings
+from tests.edge.holding import holding_provider
 
 ADMIN_KEY = "a" * 40
 SERVICE_TOKEN = "s" * 40
+PROVIDER_KEY = "sk-provider-canary-" + "k" * 20
 USD = 1_000_000_000
 CATALOG = Path(__file__).parent / "catalog.toml"
 AS_ADMIN = (("authorization", f"Bearer {ADMIN_KEY}"),)
@@ -160,9 +164,13 @@ class World:
 
 @contextmanager
 def world(kv_url: str) -> Iterator[World]:
-    """All of it, until the block ends."""
+    """All of it, until the block ends. One process does everybody's work here, so that the hot
+    path's deadlines of a quarter of a second would test the machine."""
+    clients.VERIFY_SECONDS = clients.RESERVE_SECONDS = clients.BOOK_SECONDS = 10.0
     running: Future[tuple[World, asyncio.Event]] = Future()
-    with beside(SimulatorSettings.immediate()) as simulator:
+    with holding_provider() as held, beside(SimulatorSettings.immediate()) as simulator:
+        os.environ["EDGE_TEST_HOLDING_URL"] = held
+        os.environ["EDGE_TEST_PROVIDER_KEY"] = PROVIDER_KEY
 
         async def live() -> None:
             try:
