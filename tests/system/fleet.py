@@ -16,6 +16,7 @@ from typing import Any
 import httpx2 as httpx
 
 from services.common.probe import serving
+from services.common.tls import Identity
 from services.launch import kv
 
 ADMIN_KEY = "fleet-admin-key-" + "7c" * 16
@@ -56,12 +57,18 @@ class Process:
         if self.popen.poll() is not None:
             raise RuntimeError(f"{self.name} ended:\n{self.log.read_text()[-4_000:]}")
         if self.service in ("auth", "quota"):
-            return serving(self.address)
+            return serving(self.address, identity=self.identity)
         path = "/readyz" if self.service == "edge" else "/healthz"
         try:
             return httpx.get(f"http://{self.address}{path}", timeout=1).status_code == 200
         except httpx.TransportError:
             return False
+
+    @property
+    def identity(self) -> Identity | None:
+        """The certificate it speaks with, when it was given one."""
+        parts = [self.environment.get(f"GATEWAY_TLS_{name}", "") for name in ("CERT", "KEY", "CA")]
+        return Identity(*parts) if all(parts) else None
 
     def wait_healthy(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
