@@ -3,6 +3,7 @@ bounded, how its answers are counted, how a failure in its stream looks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from services.edge.bounds import Bound
 from services.edge.catalog import Target
@@ -21,7 +22,8 @@ class Api:
     makes the request for a target, with ``granted_cap`` output tokens for each choice where the
     client gave no cap of its own (0: no cap). ``broken`` and ``cut_short`` give the last
     events of a stream that failed, or that the budget ended. ``withhold`` says whether usage is
-    kept from the client.
+    kept from the client. ``rewrite`` gives other bytes for an answer in one piece; None leaves it
+    as it came.
     """
 
     operation: str
@@ -34,3 +36,4 @@ class Api:
     withhold: Callable[[Ask], bool]
     broken: Callable[[Meter, ApiError], bytes]
     cut_short: Callable[[Meter, Ask, ApiError], bytes]
+    rewrite: Callable[[Ask, dict[str, Any]], bytes | None] = lambda ask, document: None

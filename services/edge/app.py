@@ -11,11 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.edge.call import Call, Rooms
 from services.edge.chat import CHAT
 from services.edge.clients import QuotaClient
+from services.edge.completions import COMPLETIONS
+from services.edge.embeddings import EMBEDDINGS
 from services.edge.envelope import Envelope, http_error
 from services.edge.health import Healthz, Readiness, Readyz
 from services.edge.metrics import EdgeMetrics
 from services.edge.models import Models
 from services.edge.openapi.routes import openapi_routes
+from services.edge.responses import RESPONSES
 from services.edge.usage_page import UsagePage
 
 
@@ -33,6 +36,11 @@ def build(
     app = Starlette(
         routes=[
             *_both("/chat/completions", chat),
+            *(
+                route
+                for api in (RESPONSES, EMBEDDINGS, COMPLETIONS)
+                for route in _both(api.path, Call(api, rooms))
+            ),
             *_both("/models", models),
             *_both("/models/{model:path}", models),
             *_both("/usage", UsagePage(rooms.admission, quota)),

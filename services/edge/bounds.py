@@ -6,6 +6,7 @@ its tools and its schemas, whatever they are. What is not text is taken out and 
 maximum of its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -83,24 +84,44 @@ class _Parts:
 def chat_bound(ask: Ask, model: str, max_output: int, first_window: int) -> Bound:
     """The bound of a chat request for ``model`` ("provider/model"), whose longest answer has
     ``max_output`` tokens. Raises ApiError 400 for content that cannot be bounded."""
-    parts = _Parts(model)
     messages: list[dict[str, Any]] = ask.body["messages"]
-    for number, message in enumerate(messages):
-        content = message.get("content")
-        if isinstance(content, list):
-            for part in content:
-                _add(parts, part, f"messages.{number}.content")
+    contents = [
+        (f"messages.{number}.content", message["content"])
+        for number, message in enumerate(messages)
+        if isinstance(message.get("content"), list)
+    ]
+    return content_bound(
+        ask,
+        model,
+        contents,
+        messages=len(messages),
+        output=output_bound(ask, max_output, first_window),
+        extra_units=int("web_search_options" in ask.body),
+    )
+
+
+def content_bound(
+    ask: Ask,
+    model: str,
+    contents: Sequence[tuple[str, list[Any]]],
+    *,
+    messages: int,
+    output: tuple[int, int, bool],
+    extra_units: int = 0,
+    extra_input: int = 0,
+) -> Bound:
+    """The bound of a body with these lists of content parts, each with its path for errors;
+    ``output`` as from output_bound. Raises ApiError 400."""
+    parts = _Parts(model)
+    for where, content in contents:
+        for part in content:
+            _add(parts, part, where)
     text = len(ask.raw) - parts.taken_out
-    inputs = text + PER_MESSAGE * len(messages) + PER_REQUEST + parts.tokens
+    inputs = text + PER_MESSAGE * messages + PER_REQUEST + parts.tokens + extra_input
     estimate = -(-text // BYTES_PER_TOKEN) + parts.estimate
-    output, least, window = output_bound(ask, max_output, first_window)
+    most, least, window = output
     return Bound(
-        Tokens(
-            input=inputs,
-            audio_input=parts.audio,
-            output=output,
-            extra_units=int("web_search_options" in ask.body),
-        ),
+        Tokens(input=inputs, audio_input=parts.audio, output=most, extra_units=extra_units),
         least_output=least,
         estimated_input=min(estimate, inputs),
         window=window,

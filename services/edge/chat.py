@@ -74,16 +74,21 @@ def read_chat(raw: bytes) -> Ask:
 def upstream_body(ask: Ask, target: Target, hold: Hold) -> bytes:
     """The bytes that came, but for what has to be different: the model's name at the provider, a
     cap where the client gave none, usage where a stream did not ask for it."""
-    changes: dict[str, object] = {}
+    changes = stream_options(ask, target)
     if target.upstream_model != ask.model:
         changes["model"] = target.upstream_model
     cap = granted_cap(ask, target, hold)
     if cap:
         changes[target.provider.cap_field] = cap
-    if ask.stream and not ask.include_usage and target.provider.include_usage == "inject":
-        options = ask.body.get("stream_options") or {}
-        changes["stream_options"] = {**options, "include_usage": True}
     return change(ask.raw, ask.body, changes) if changes else ask.raw
+
+
+def stream_options(ask: Ask, target: Target) -> dict[str, object]:
+    """The change that makes a stream tell its usage, where the client did not ask for it."""
+    if not ask.stream or ask.include_usage or target.provider.include_usage != "inject":
+        return {}
+    options = ask.body.get("stream_options") or {}
+    return {"stream_options": {**options, "include_usage": True}}
 
 
 def granted_cap(ask: Ask, target: Target, hold: Hold) -> int:

@@ -37,6 +37,9 @@ from services.edge.usage import BYTES_PER_TOKEN, Charge, final_charge, find_usag
 MAX_DOCUMENT = 64 << 20
 """Bytes of an answer in one piece."""
 
+_ANSWERS = frozenset(["choices", "output", "data"])
+"""A document without any of these is no answer; beside an error it is one of its own kind."""
+
 _CHECK_BYTES = 8 << 10
 _EXTENSION_TRIES = 10
 _EXTENSION_PAUSE = 0.5
@@ -89,13 +92,15 @@ class Relay:
     async def _document(self, body: AsyncIterator[bytes]) -> None:
         content = await self._whole(body)
         document = _parsed(content)
-        if isinstance(document, dict) and document.get("error") and "choices" not in document:
+        if isinstance(document, dict) and document.get("error") and not _ANSWERS & document.keys():
             raise faults.refused(502, content, "")
         usage = find_usage(document)
         if usage is not None:
             self.run.meter.see(usage)
         if self.run.meter.seen is None and isinstance(document, dict):
             self.run.meter.deliver(document)
+        if isinstance(document, dict):
+            content = self.api.rewrite(self.ask, document) or content
         kind = self._told.get("content-type", "application/json")
         headers = {**self.headers, **returned_headers(self._told)}
         self._note_first_byte()
