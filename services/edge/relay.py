@@ -10,14 +10,13 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import orjson
-
 from gateway.quota.v1.quota_pb2 import Refusal
 from services.common.errors import GatewayError
 from services.edge import faults
 from services.edge.alarm import Alarm
 from services.edge.api import Api
 from services.edge.dispatch import Answer
+from services.edge.document import MAX_DOCUMENT, read_document
 from services.edge.errors import ApiError
 from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed
@@ -33,12 +32,6 @@ from services.edge.upstream import (
     transport_errors,
 )
 from services.edge.usage import BYTES_PER_TOKEN, Charge, final_charge, find_usage
-
-MAX_DOCUMENT = 64 << 20
-"""Bytes of an answer in one piece."""
-
-_ANSWERS = frozenset(["choices", "output", "data"])
-"""A document without any of these is no answer; beside an error it is one of its own kind."""
 
 _CHECK_BYTES = 8 << 10
 _EXTENSION_TRIES = 10
@@ -91,16 +84,13 @@ class Relay:
 
     async def _document(self, body: AsyncIterator[bytes]) -> None:
         content = await self._whole(body)
-        document = _parsed(content)
-        if isinstance(document, dict) and document.get("error") and not _ANSWERS & document.keys():
-            raise faults.refused(502, content, "")
+        document = read_document(content)
         usage = find_usage(document)
         if usage is not None:
             self.run.meter.see(usage)
-        if self.run.meter.seen is None and isinstance(document, dict):
+        if self.run.meter.seen is None:
             self.run.meter.deliver(document)
-        if isinstance(document, dict):
-            content = self.api.rewrite(self.ask, document) or content
+        content = self.api.rewrite(self.ask, document) or content
         kind = self._told.get("content-type", "application/json")
         headers = {**self.headers, **returned_headers(self._told)}
         self._note_first_byte()
@@ -245,10 +235,3 @@ class Relay:
         if began is not None:
             took = time.perf_counter() - began
             self.exchange.facts["first_byte_ms"] = round(took * 1_000, 1)
-
-
-def _parsed(content: bytes) -> object:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        raise faults.malformed() from None
