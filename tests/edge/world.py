@@ -46,6 +46,7 @@ from tests.edge.holding import holding_provider
 
 ADMIN_KEY = "a" * 40
 SERVICE_TOKEN = "s" * 40
+CLOUDFLARE_TOKEN = "cf-canary-" + "c" * 24
 PROVIDER_KEY = "sk-provider-canary-" + "k" * 20
 USD = 1_000_000_000
 CATALOG = Path(__file__).parent / "catalog.toml"
@@ -153,6 +154,20 @@ class World:
         assert len(found) == 1, found
         return found[0]
 
+    @contextmanager
+    def another_edge(self, **more: Any) -> Iterator[str]:
+        """A second edge with other settings; its URL."""
+        stack = AsyncExitStack()
+
+        async def start() -> str:
+            settings = self.edge_settings.model_copy(update=more)
+            return await stack.enter_async_context(serving_edge(settings))
+
+        try:
+            yield f"http://{self.do(start())}"
+        finally:
+            self.do(stack.aclose())
+
     def client(self, member: Member, **options: Any) -> openai.OpenAI:
         told = {"max_retries": 0, "timeout": 20, **options}
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=member.key, **told)
@@ -171,6 +186,8 @@ def world(kv_url: str) -> Iterator[World]:
     with holding_provider() as held, beside(SimulatorSettings.immediate()) as simulator:
         os.environ["EDGE_TEST_HOLDING_URL"] = held
         os.environ["EDGE_TEST_PROVIDER_KEY"] = PROVIDER_KEY
+        os.environ["EDGE_TEST_COMPAT_URL"] = f"{simulator.url}/v1/account/gateway/compat"
+        os.environ["EDGE_TEST_REST_URL"] = f"{simulator.url}/client/v4/accounts/account/ai/v1"
 
         async def live() -> None:
             try:
@@ -224,6 +241,7 @@ def edge_settings(auth: str, quota: str, simulator: str, **more: Any) -> EdgeSet
         "simulator_url": f"{simulator}/v1",
         "openai_api_key": "",
         "openai_base_url": "",
+        "cloudflare_token": CLOUDFLARE_TOKEN,
         "cloudflare_account": "",
         "cloudflare_gateway": "",
         "checkpoint_seconds": 0.2,
