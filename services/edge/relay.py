@@ -5,13 +5,10 @@ ended and leaves the charge that follows.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from gateway.quota.v1.quota_pb2 import Refusal
-from services.common.errors import GatewayError
 from services.edge import faults
 from services.edge.alarm import Alarm
 from services.edge.api import Api
@@ -23,7 +20,7 @@ from services.edge.faults import UpstreamFailed
 from services.edge.openai import Ask
 from services.edge.refusals import from_refusal
 from services.edge.running import Run, Running
-from services.edge.sse import EventTooLong, Sieve, split
+from services.edge.sse import EventTooLong, Sieve
 from services.edge.upstream import (
     close_quietly,
     opened,
@@ -31,11 +28,9 @@ from services.edge.upstream import (
     returned_headers,
     transport_errors,
 )
-from services.edge.usage import BYTES_PER_TOKEN, Charge, final_charge, find_usage
+from services.edge.usage import Charge, final_charge, find_usage
+from services.edge.window import Window
 
-_CHECK_BYTES = 8 << 10
-_EXTENSION_TRIES = 10
-_EXTENSION_PAUSE = 0.5
 _GOODBYE_SECONDS = 1.0
 
 STREAM_HEADERS = {
@@ -60,7 +55,6 @@ class Relay:
     begun: bool = False
     complete: bool = False
     _told: dict[str, str] = field(default_factory=dict)
-    _extension: asyncio.Task[None] | None = None
 
     @property
     def charge(self) -> Charge:
@@ -74,6 +68,8 @@ class Relay:
         response = self.answer.response
         self._told = plain_headers(response)
         try:
+            if self._told.get("content-encoding", "identity") != "identity":
+                raise faults.malformed()  # nobody asked for it
             body = opened(response)
             if self.ask.stream and "text/event-stream" in self._told.get("content-type", ""):
                 await self._stream(body)
@@ -138,6 +134,7 @@ class Relay:
             await self._goodbye(body)
 
     async def _events(self, body: AsyncIterator[bytes], sieve: Sieve) -> None:
+        window = Window(self.run, self.running, self.alarm, self.exchange.write)
         first = True
         async for chunk in body:
             ready = sieve.feed(chunk)
@@ -145,7 +142,7 @@ class Relay:
                 if first:
                     self._note_first_byte()
                     first = False
-                await self._deliver(ready)
+                await window.deliver(ready)
             if sieve.done:
                 return
             self.alarm.again()
@@ -185,50 +182,6 @@ class Relay:
                         pass
         except (TimeoutError, UpstreamFailed):
             pass  # then it is closed
-
-    async def _deliver(self, ready: bytes) -> None:
-        """Pass events on, none that the hold does not pay for: the next window is asked for when
-        this one is half used, and waited for when it is full."""
-        meter = self.run.meter
-        if not self.run.hold.bound.window or self._fits(len(ready)):
-            meter.passed(ready)
-            await self.exchange.write(ready)
-            return
-        for event in split(ready):
-            await self._paid()
-            meter.passed(event)
-            await self.exchange.write(event)
-
-    def _fits(self, size: int) -> bool:
-        """Whether so many bytes fit into the window, whatever is in them."""
-        meter, granted = self.run.meter, self.run.granted
-        size += meter.uncounted
-        if size < _CHECK_BYTES and size < (granted - meter.counted) * BYTES_PER_TOKEN:
-            return True
-        size -= meter.uncounted
-        if self.run.want() and self._extension is None:
-            self._extension = asyncio.create_task(self._extend())
-        return size < (granted - meter.counted) * BYTES_PER_TOKEN
-
-    async def _paid(self) -> None:
-        """Return when the window has room. Raises TimeoutError when it gets none."""
-        tries = 0
-        while self.run.used_up:
-            if tries == _EXTENSION_TRIES:
-                self.alarm.stop(Refusal(reason="STORE_UNAVAILABLE"))
-                raise TimeoutError
-            if tries:
-                await asyncio.sleep(_EXTENSION_PAUSE)
-            await (self._extension or self._extend())
-            tries += 1
-
-    async def _extend(self) -> None:
-        """Ask the ledger for the next window; what it says reaches the run, or the alarm."""
-        try:
-            with contextlib.suppress(GatewayError):
-                await self.running.extend(self.run)
-        finally:
-            self._extension = None
 
     def _note_first_byte(self) -> None:
         began = self.exchange.facts.get("began")

@@ -118,9 +118,7 @@ def test_the_providers_key_goes_to_the_provider_and_nowhere_else(
     assert "authorization" not in sent_headers(gateway)
 
 
-def test_the_organisations_own_key_goes_before_the_gateways(
-    gateway: World, member: Member
-) -> None:
+def test_the_organisations_own_key_goes_before_the_gateways(gateway: World, member: Member) -> None:
     gateway.ask_auth(
         "SetProviderKey", org_id=member.org, provider="keyed", credential="sk-of-the-organisation"
     )
@@ -136,9 +134,7 @@ def test_a_provider_key_set_later_is_used_by_the_next_request(
 ) -> None:
     for key in (PROVIDER_KEY, "sk-first-of-our-own", "sk-second-of-our-own"):
         if key != PROVIDER_KEY:
-            gateway.ask_auth(
-                "SetProviderKey", org_id=member.org, provider="keyed", credential=key
-            )
+            gateway.ask_auth("SetProviderKey", org_id=member.org, provider="keyed", credential=key)
         gateway.simulator.witness.clear()
         assert chat(gateway.url, member, model="keyed/echo").status == 200
         assert sent_headers(gateway)["authorization"] == f"Bearer sha256:{fingerprint(key)}"
@@ -172,9 +168,7 @@ def test_cloudflare_compat_gets_both_credentials_and_its_headers(
     assert json.loads(record["body"])["model"] == "compat/echo"
 
 
-def test_cloudflare_rest_gets_the_token_and_its_own_names(
-    gateway: World, member: Member
-) -> None:
+def test_cloudflare_rest_gets_the_token_and_its_own_names(gateway: World, member: Member) -> None:
     assert chat(gateway.url, member, model="google-ai-studio/echo").status == 200
     sent = sent_headers(gateway)
     assert sent["authorization"] == f"Bearer sha256:{fingerprint(CLOUDFLARE_TOKEN)}"
