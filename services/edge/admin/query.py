@@ -52,10 +52,10 @@ class Query:
 
     def month(self) -> str:
         """``month`` as ``2026-11``; empty, the current one, when absent."""
-        value = self._values.get("month", "")
-        if value and not _MONTH.fullmatch(value):
+        value = self._values.get("month")
+        if value is not None and not _MONTH.fullmatch(value):
             raise unprocessable("month", 'must be a month, for example "2026-11"')
-        return value
+        return value or ""
 
     def time(self, name: str) -> Timestamp | None:
         """A day (its beginning, UTC) or a time with its zone."""
