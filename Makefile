@@ -16,10 +16,10 @@ else
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run dev test lint format codegen bench torture certs tools lock clean
+.PHONY: help run dev test lint format codegen bench torture certs tools tools-browser lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.runtime gen/.stamp ## start the whole gateway on this machine
 	@exec $(BIN)/python -m services
@@ -62,6 +62,13 @@ tools: ## fetch grpcurl and kustomize into .tools/bin (needs Go)
 	    elif command -v go >/dev/null; then GOBIN="$(CURDIR)/.tools/bin" go install "$$module"; \
 	    else echo "No Go here: $$name is not installed; what needs it is skipped."; fi; \
 	done
+
+tools-browser: ## install Chromium for the console's tests (needs root and apt-get)
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then echo "chromium is installed"; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null || \
+	        echo "chromium could not be installed: the console's browser tests cannot run."; \
+	else echo "No root or no apt-get here: install chromium yourself, or the browser tests are skipped."; fi
 
 lock: ## resolve the dependencies of pyproject.toml into the hashed locks (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \

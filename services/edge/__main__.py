@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
+from starlette.routing import BaseRoute
 
 from services.common import logs, metrics
 from services.common.dial import dial
@@ -16,8 +17,9 @@ from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
 from services.edge.admission import Admission
 from services.edge.call import Rooms
-from services.edge.catalog import load_catalog
+from services.edge.catalog import Catalog, load_catalog
 from services.edge.clients import AuthClient, QuotaClient
+from services.edge.console.routes import console_routes
 from services.edge.dispatch import Dispatch
 from services.edge.health import Readiness
 from services.edge.metrics import EdgeMetrics
@@ -50,7 +52,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
         )
         edge_id = f"edge_{secrets.token_hex(8)}"
         quota = QuotaClient(quota_channel, token, edge_id=edge_id)
-        principals = Principals(AuthClient(auth_channel, token))
+        principals = Principals(auth := AuthClient(auth_channel, token))
         upstream = Upstream()
         stack.push_async_callback(upstream.close)
         settlements = MemorySettlements(quota.settle, counts)
@@ -69,9 +71,10 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             max_body=settings.max_body_bytes,
             first_window=settings.first_window_tokens,
         )
-        admin = admin_routes(Remote(auth_channel, quota_channel, service_token=token))
+        remote = Remote(auth_channel, quota_channel, service_token=token)
+        people = _for_people(remote, auth, token, catalog)
         server = HttpServer(
-            app.build(rooms, quota, readiness, counts, admin=admin),
+            app.build(rooms, quota, readiness, counts, admin=people),
             listen=settings.listen,
             drain_seconds=settings.drain_seconds,
             max_connections=settings.max_connections,
@@ -90,6 +93,14 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
 
 def _dial(settings: EdgeSettings, target: str, service: str) -> grpc.aio.Channel:
     return dial(target, service, cert=settings.tls_cert, key=settings.tls_key, ca=settings.tls_ca)
+
+
+def _for_people(remote: Remote, auth: AuthClient, token: str, catalog: Catalog) -> list[BaseRoute]:
+    """The admin API and the console."""
+    console = console_routes(
+        remote, verify=auth.verify, service_token=token, example_model=catalog.example()
+    )
+    return [*admin_routes(remote), *console]
 
 
 async def main() -> None:

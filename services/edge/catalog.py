@@ -97,6 +97,13 @@ class Catalog:
                 names.update(dict.fromkeys((entry.match, *entry.aliases), provider.name))
         return list(names.items())
 
+    def example(self) -> str:
+        """A model that examples may ask for: one that is offered by its full name, the simulator's
+        only when there is no other."""
+        offered = [model for model, _ in self.offered(()) if "/" in model]
+        real = [model for model in offered if not model.startswith("simulator/")]
+        return next(iter(real or offered), "provider/model")
+
     def _find(self, name: str) -> Target:
         if not _NAME.fullmatch(name):
             raise errors.unknown_model(name)

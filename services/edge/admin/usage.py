@@ -44,7 +44,7 @@ async def export(ask: Ask) -> Response:
         raise missing("org_id", "name the organisation, for example ?org_id=org_…")
     if not whole:
         found = await ask.quota(ask.remote.quota.ListUsageRecords, request)
-        rows = [_row(request.org_id, record) for record in found.records]
+        rows = [usage_row(request.org_id, record) for record in found.records]
         return page(rows, found.next_page_token)
     pages = _pages(ask, request, groups)
     name = "-".join(("usage", request.org_id, request.month, *groups)).replace("--", "-").strip("-")
@@ -65,7 +65,7 @@ async def _pages(
         yield await _grouped(request.org_id, records, groups)
         return
     async for found in records:
-        yield [_row(request.org_id, record) for record in found]
+        yield [usage_row(request.org_id, record) for record in found]
 
 
 async def _records(ask: Ask, request: admin_pb2.ListUsageRecordsRequest) -> Records:
@@ -105,7 +105,7 @@ async def _grouped(org_id: str, pages: Records, groups: tuple[str, ...]) -> list
     ]
 
 
-def _row(org_id: str, record: admin_pb2.UsageRecord) -> Row:
+def usage_row(org_id: str, record: admin_pb2.UsageRecord) -> Row:
     return {
         "org_id": org_id,
         "day": record.day,

@@ -1,0 +1,1 @@
+"""The web console: what an operator does, and what a key holder may know, in a browser."""

@@ -1,0 +1,54 @@
+"""/console: what an operator looks at first. The totals come at once, the chart when it is read."""
+
+from starlette.responses import RedirectResponse, Response
+
+from services.edge.console.api import path
+from services.edge.console.directory import MOST, organizations
+from services.edge.console.gate import Page
+from services.edge.console.session import HOLDER
+from services.edge.console.spending import chosen_month, spending
+from services.edge.console.visit import Visit
+
+TOP = 10
+
+
+def home(own: Page) -> Page:
+    """The overview, or for a key holder the ``own`` page."""
+
+    async def show(visit: Visit) -> Response:
+        return await (own if visit.session.kind == HOLDER else _overview)(visit)
+
+    return show
+
+
+async def _overview(visit: Visit) -> Response:
+    org_id, month = visit.query("org_id"), chosen_month(visit)
+    metrics = await visit.get(path("metrics"), {"org_id": org_id, "month": month})
+    known = await organizations(visit)
+    return visit.page(
+        "overview.html",
+        metrics=metrics,
+        organizations=known,
+        names=known.names(),
+        org_id=org_id,
+        month=month,
+    )
+
+
+async def spend(visit: Visit) -> Response:
+    """Spending by day and the most used models, as a fragment of the overview."""
+    if not visit.partial:
+        return RedirectResponse("/console", 303)
+    org_id, month = visit.query("org_id"), chosen_month(visit)
+    known = await organizations(visit)
+    orgs = [org_id] if org_id else [row["org_id"] for row in known.rows]
+    spent = await spending(visit, orgs, month, ("day", "model"))
+    return visit.page(
+        "overview_spend.html",
+        chart=spent.chart("model"),
+        models=spent.by("model")[:TOP],
+        org_id=org_id,
+        month=month,
+        partly=not org_id and known.more,
+        most=MOST,
+    )
