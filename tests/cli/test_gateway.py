@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import socket
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -172,6 +174,50 @@ def test_overview_records_and_exports(here: Gw, gateway: World, tmp_path: Path) 
     assert {proof["org_id"] for proof in proofs.json} >= {demo["org_id"], None}
     assert here("admin", "verify", "Demo Corporation").code == 0
     assert list(tmp_path.glob("*.part")) == []
+
+
+def test_prod_is_another_gateway_with_another_kept_key(
+    here: Gw, gateway: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GATEWAY_PROD_URL", gateway.url)
+    monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
+    assert here("setup").code == 3
+    made = here("setup", "--prod", "--json").json
+    kept = [path.name for path in (tmp_path / "data").iterdir()]
+    assert kept == ["demo_api_key.127.0.0.1"]
+    assert here("chat", "Hello", "--model", "fast", "--prod").out == "Hello\n"
+    for command in (("admin", "--prod", "org", "list"), ("--prod", "admin", "org", "list")):
+        assert made[0]["org_id"] in here(*command).out
+    assert here("cleanup", "--prod", "--confirm").code == 0
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_export_that_breaks_off_leaves_no_file(gw: Gw, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+                connection.sendall(head + b'8\r\n{"a":1}\n\r\n')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "admin_api_key").write_text("k" * 40)
+        told = gw("--url", url, "admin", "audit", "--export", "audit.jsonl")
+        thread.join(10)
+    assert (told.code, told.error) == (3, "error: the gateway broke off before the end\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_pipe_gets_no_colours_and_nothing_is_cut_off(here: Gw) -> None:
+    name = "A very long name of an organisation " * 5
+    here("admin", "org", "create", name.strip(), "1")
+    told = here("admin", "org", "list").out
+    assert name.strip() in told and "\x1b" not in told
 
 
 def test_a_broken_ledger_is_exit_code_6_and_says_where(here: Gw, kv_url: str) -> None:

@@ -28,6 +28,11 @@ def test_an_organization_lives_changes_and_goes_and_its_usage_stays(rest: Rest) 
     assert rest("DELETE", path).status_code == 404
     assert rest.good("GET", f"{path}/usage")["spent_usd"] == "0"
     assert rest.good("GET", f"{path}/journal")["data"] == []
+    assert rest.good("GET", f"/usage?org_id={org['org_id']}")["data"] == []
+    actions = [
+        entry["action"] for entry in rest.good("GET", f"/audit?org_id={org['org_id']}")["data"]
+    ]
+    assert actions[-1] == "organization.delete"
 
 
 def test_lists_are_paged_and_filtered(rest: Rest) -> None:

@@ -10,15 +10,16 @@ from typing import Any
 
 import orjson
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.message import Message
+from google.protobuf.message import Message as Proto
 from starlette.requests import Request
+from starlette.types import Message
 
 from services.edge.admin.fields import Field
-from services.edge.admin.refusal import missing, unknown, unprocessable, unsupported
-from services.edge.errors import ApiError, invalid
+from services.edge.admin.refusal import missing, unknown, unprocessable
+from services.edge.errors import invalid
+from services.edge.exchange import Exchange
 
 MAX_BODY_BYTES = 64 * 1024
-_TYPES = ("application/json", "application/merge-patch+json")
 
 
 async def read_body(
@@ -26,10 +27,9 @@ async def read_body(
 ) -> dict[str, Any]:
     """The body's values by JSON name, checked against ``fields``. ``optional`` takes an empty body
     for ``{}``. Raises ApiError."""
-    raw = await _read(request)
-    if not raw and optional:
+    raw = b"" if optional and _empty(request) else await _read(request)
+    if optional and not raw:
         return {}
-    _require_json(request)
     given = _parse(raw)
     values: dict[str, Any] = {}
     table = {field.name: field for field in fields}
@@ -43,7 +43,7 @@ async def read_body(
     return values
 
 
-def fill(message: Message, fields: tuple[Field, ...], values: dict[str, Any]) -> None:
+def fill(message: Proto, fields: tuple[Field, ...], values: dict[str, Any]) -> None:
     """Put checked values into a proto message; null leaves its field clear."""
     for field in fields:
         value = values.get(field.name)
@@ -53,7 +53,7 @@ def fill(message: Message, fields: tuple[Field, ...], values: dict[str, Any]) ->
         holder = getattr(message, target) if target else message
         if isinstance(value, list):
             getattr(holder, leaf).extend(value)
-        elif isinstance(value, Message):
+        elif isinstance(value, Proto):
             getattr(holder, leaf).CopyFrom(value)
         else:
             setattr(holder, leaf, value)
@@ -68,39 +68,20 @@ def mask(fields: tuple[Field, ...], values: dict[str, Any]) -> FieldMask:
     return FieldMask(paths=[field.path for field in fields if field.name in values])
 
 
+def _empty(request: Request) -> bool:
+    """Whether the head says that no body follows."""
+    headers = request.headers
+    return headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+
+
 async def _read(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise unsupported(
-            "content-encoding", "unsupported_content_encoding", "Send the body uncompressed"
-        )
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY_BYTES:
-            raise _too_large()
-    return bytes(raw)
+    """The body within the edge's rules: plain JSON, bounded in size and in waiting."""
+    exchange = Exchange(request.scope, request.receive, _unused)
+    return await exchange.json_body(MAX_BODY_BYTES)
 
 
-def _too_large() -> ApiError:
-    refused = invalid(
-        f"The body is larger than {MAX_BODY_BYTES} bytes", code="request_too_large", status=413
-    )
-    refused.headers["connection"] = "close"
-    return refused
-
-
-def _require_json(request: Request) -> None:
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().replace('"', "")
-    if kind.strip().lower() not in _TYPES or charset not in ("", "charset=utf-8"):
-        raise unsupported(
-            "content-type",
-            "unsupported_content_type",
-            "Send the body as application/json (UTF-8)",
-        )
+async def _unused(message: Message) -> None:
+    raise RuntimeError("the endpoint answers")
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -16,8 +16,3 @@ def unknown(param: str, place: str, known: list[str]) -> ApiError:
     """422 for a name that no field has, with the names there are."""
     problem = f"is not a {place} here; known are: {', '.join(known) or 'none'}"
     return unprocessable(param, problem, "unknown_parameter")
-
-
-def unsupported(header: str, code: str, message: str) -> ApiError:
-    """415."""
-    return invalid(message, param=header, code=code, status=415)

@@ -15,6 +15,7 @@ _REFUSALS = {
     "401": "The API key is missing or wrong.",
     "403": "The user or the organisation is suspended.",
     "404": "The model is unknown, or not yours to use.",
+    "408": ERRORS["408"],
     "409": "The request id was used before with another request.",
     "413": ERRORS["413"],
     "415": ERRORS["415"],

@@ -7,7 +7,7 @@ from services.edge.openapi.operation import ERRORS, Operation, query
 from services.edge.openapi.schemas import Schema, ref
 
 _READ = ("400", "401", "403", "404", "422", "429", "500", "503")
-_WRITE = (*_READ, "409", "413", "415")
+_WRITE = (*_READ, "408", "409", "413", "415")
 
 SIZE = query("page_size", "Rows of a page.", {"type": "integer", "minimum": 1, "maximum": 1000})
 TOKEN = query("page_token", "`next_page_token` of the page before.", {"type": "string"})

@@ -11,6 +11,7 @@ ERRORS = {
     "401": "The key is missing or wrong.",
     "403": "The key is good but may not do this.",
     "404": "Unknown, or not yours to see.",
+    "408": "The body did not arrive in time.",
     "409": "It exists already, its state does not allow this, or the Idempotency-Key was used "
     "with another request.",
     "413": "The body is too large.",
