@@ -46,10 +46,9 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
     registry = metrics.new_registry()
     counts = EdgeMetrics(registry)
     async with AsyncExitStack() as stack:
-        auth_channel = await stack.enter_async_context(_dial(settings, settings.auth_target, AUTH))
-        quota_channel = await stack.enter_async_context(
-            _dial(settings, settings.quota_target, QUOTA)
-        )
+        enter = stack.enter_async_context
+        auth_channel = await enter(_dial(settings, settings.auth_target, AUTH))
+        quota_channel = await enter(_dial(settings, settings.quota_target, QUOTA))
         edge_id = f"edge_{secrets.token_hex(8)}"
         quota = QuotaClient(quota_channel, token, edge_id=edge_id)
         principals = Principals(auth := AuthClient(auth_channel, token))
@@ -72,9 +71,9 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             first_window=settings.first_window_tokens,
         )
         remote = Remote(auth_channel, quota_channel, service_token=token)
-        people = _for_people(remote, auth, token, catalog)
+        console = _console(remote, auth, token, catalog)
         server = HttpServer(
-            app.build(rooms, quota, readiness, counts, admin=people),
+            app.build(rooms, quota, readiness, counts, admin=[*admin_routes(remote), *console]),
             listen=settings.listen,
             drain_seconds=settings.drain_seconds,
             max_connections=settings.max_connections,
@@ -91,16 +90,13 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             log.info("stopped")
 
 
+def _console(remote: Remote, auth: AuthClient, token: str, catalog: Catalog) -> list[BaseRoute]:
+    model = catalog.example()
+    return console_routes(remote, verify=auth.verify, service_token=token, example_model=model)
+
+
 def _dial(settings: EdgeSettings, target: str, service: str) -> grpc.aio.Channel:
     return dial(target, service, cert=settings.tls_cert, key=settings.tls_key, ca=settings.tls_ca)
-
-
-def _for_people(remote: Remote, auth: AuthClient, token: str, catalog: Catalog) -> list[BaseRoute]:
-    """The admin API and the console."""
-    console = console_routes(
-        remote, verify=auth.verify, service_token=token, example_model=catalog.example()
-    )
-    return [*admin_routes(remote), *console]
 
 
 async def main() -> None:
