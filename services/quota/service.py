@@ -27,6 +27,7 @@ from services.quota.prices import PriceBook, Unpriced
 from services.quota.store import LedgerStore
 
 MAX_ITEMS = 1_000
+_HOUR_MS = 3_600_000
 _RETRY_MS = {"BUDGET_HELD": 2_000, "CLOCK_SKEW": 1_000}
 _TOO_OLD = "This reservation is unknown and older than the replay window"
 _STATES = {
@@ -92,8 +93,9 @@ class QuotaService(rpc.QuotaServiceServicer):
             results=[
                 pb.CheckpointResult(refusal=note)
                 if isinstance(note, pb.Refusal)
-                else _checkpoint_result(next(answers))
+                else _checkpoint_result(note, next(answers))
                 for note in read
+                if isinstance(note, Checkpoint | pb.Refusal)
             ],
             shares=await self._shares(request),
             prices=self._model_prices(request.price_models),
@@ -137,18 +139,16 @@ class QuotaService(rpc.QuotaServiceServicer):
         orgs = [org for org in dict.fromkeys(request.share_org_ids) if keys.is_id(org)]
         if abs(now - request.caller_time_ms) > SKEW_MS:
             return []
-        edges, day = max(live, self._min_edges), day_of(now)
+        edges = max(live, self._min_edges)
+        # In the last hour tomorrow's shares go out, too: an outage may begin before midnight.
+        days = dict.fromkeys((day_of(now), day_of(now + _HOUR_MS)))
+        wanted = [(org, day) for org in orgs for day in days]
         given = await asyncio.gather(
-            *(self._store.share(org, request.edge_id, edges, day) for org in orgs)
+            *(self._store.share(org, request.edge_id, edges, day) for org, day in wanted)
         )
         return [
-            pb.GraceShare(
-                org_id=org,
-                day=share[1],
-                share_nano_usd=share[0],
-                expire_time_ms=day_end_ms(share[1]),
-            )
-            for org, share in zip(orgs, given, strict=True)
+            pb.GraceShare(org_id=org, day=day, share_nano_usd=share, expire_time_ms=day_end_ms(day))
+            for (org, day), share in zip(wanted, given, strict=True)
             if share is not None
         ]
 
@@ -190,14 +190,14 @@ def _reserve_result(ask: Reserve, answer: Granted | Refused) -> pb.ReserveResult
     return result
 
 
-def _checkpoint_result(answer: Checked) -> pb.CheckpointResult:
+def _checkpoint_result(note: Checkpoint, answer: Checked) -> pb.CheckpointResult:
     if answer.state == "CONFLICT":
         return pb.CheckpointResult(refusal=pb.Refusal(reason="IDEMPOTENCY_CONFLICT"))
     return pb.CheckpointResult(
         state=_STATES[answer.state],
         output_tokens=answer.output,
         held_nano_usd=answer.held,
-        refusal=_refusal(answer.refused, 0) if answer.refused else None,
+        refusal=_refusal(answer.refused, note.bound.nano(note.want)) if answer.refused else None,
     )
 
 

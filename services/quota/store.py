@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from services.common import keys
-from services.common.errors import Unavailable
 from services.common.kv import Kv
 from services.quota.door import Door
 from services.quota.items import (
@@ -62,22 +61,17 @@ class LedgerStore:
                 found[n] = settled
         return found
 
-    async def share(self, org: str, edge: str, edges: int, day: str) -> tuple[int, str] | None:
-        """An edge's part of the fail-open budget, and its day; None for an organisation that
-        fails closed. ``day`` is only a guess."""
-        for _ in range(2):
-            names = [
-                keys.org_config(org),
-                keys.grace_shares(org, day),
-                keys.grace_shares(org, day_before(day)),
-            ]
-            code, share, told = await self._door.run(
-                self._scripts.share, names, [edge, edges, day, _DAYS_KEPT_MS]
-            )
-            if code != "DAY":
-                return None if code == "NONE" else (share, told)
-            day = told
-        raise Unavailable("the KV's day changed twice")
+    async def share(self, org: str, edge: str, edges: int, day: str) -> int | None:
+        """An edge's part of the fail-open budget of ``day``; None for an organisation that fails
+        closed, and for a day that is not the KV's."""
+        names = [
+            keys.org_config(org),
+            keys.grace_shares(org, day),
+            keys.grace_shares(org, day_before(day)),
+        ]
+        args: list[str | int] = [edge, edges, day, _DAYS_KEPT_MS]
+        code, share = await self._door.run(self._scripts.share, names, args)
+        return int(share) if code == "SHARE" else None
 
     async def live_edges(self, edge: str, now_ms: int) -> int:
         """Notes that ``edge`` is alive and answers how many are."""

@@ -27,7 +27,6 @@ async def test_each_of_1200_months_ends_in_its_last_millisecond(kv_url: str) -> 
                 await made.kv.set(CLOCK_KEY, at)
                 month = await made.store.reset(org, "user_1", "x", "")
                 assert month == day.strftime("%Y-%m") == months.month_of(at)
-                assert (await made.store.share(org, "e", 1, "2026-01-01")) is None
 
 
 async def test_a_clock_that_steps_back_does_not_reopen_a_month(kv_url: str) -> None:

@@ -1,10 +1,14 @@
 """The hot RPCs as the edge calls them."""
 
+from typing import Any
+
 import grpc
 import pytest
 
 from gateway.quota.v1 import quota_pb2 as pb
+from services.common import keys
 from services.common.errors import from_rpc
+from services.quota.months import month_of, next_start_ms
 from tests.quota.rpc import AS_ADMIN, Rpc, owner_message, reserve_item, settle_item
 from tests.quota.world import USD, World, name, now_ms
 
@@ -92,21 +96,6 @@ async def test_a_settle_that_cannot_be_read_says_which_field(ledger: World, rpc:
     assert {r.refusal.reason for r in results} == {"FIELD_INVALID"}
 
 
-async def test_shares_of_a_day_never_exceed_the_budget(ledger: World, rpc: Rpc) -> None:
-    owner = await ledger.owner(failure_mode="fail-open", fallback_daily=str(10 * USD))
-    closed = await ledger.owner()
-    orgs = [owner.org, closed.org, name("org")]
-    given = {}
-    for edge in ("e1", "e2", "e3"):
-        answer = await rpc.checkpoint(edge_id=edge, share_org_ids=orgs)
-        assert [s.org_id for s in answer.shares] == [owner.org]
-        given[edge] = answer.shares[0]
-    assert sum(s.share_nano_usd for s in given.values()) <= 10 * USD
-    assert given["e1"].expire_time_ms > now_ms()
-    again = (await rpc.checkpoint(edge_id="e1", share_org_ids=orgs)).shares[0]
-    assert again.share_nano_usd == given["e1"].share_nano_usd
-
-
 async def test_an_unknown_reservation_is_no_error_at_a_checkpoint(ledger: World, rpc: Rpc) -> None:
     owner = await ledger.owner()
     answer = await rpc.checkpoint(
@@ -116,3 +105,84 @@ async def test_an_unknown_reservation_is_no_error_at_a_checkpoint(ledger: World,
     )
     assert answer.results[0].state == pb.RESERVATION_STATE_UNSPECIFIED
     assert not answer.results[0].HasField("refusal")
+
+
+async def test_a_refusal_says_which_limit_what_is_spent_and_what_would_fit(
+    ledger: World, rpc: Rpc
+) -> None:
+    owner = await ledger.owner(org_limit=USD, user_limit=500_000)
+    done, running = reserve_item(owner, 100, 0), reserve_item(owner, 100, 50)
+    [result, _] = await rpc.reserve(done, running)
+    await rpc.settle(settle_item(done, result.grant, 100, 0))
+    [held, exhausted] = await rpc.reserve(
+        reserve_item(owner, 100, 120), reserve_item(owner, 401, 0)
+    )
+    refusal = held.refusal
+    assert (refusal.reason, refusal.scope, refusal.held_count) == ("BUDGET_HELD", "user", 1)
+    assert (refusal.limit_nano_usd, refusal.spent_nano_usd) == (500_000, 100_000)
+    assert (refusal.held_nano_usd, refusal.asked_nano_usd) == (200_000, 340_000)
+    assert refusal.affordable_output_tokens == (500_000 - 300_000 - 100_000) // 2_000
+    assert refusal.retry_after_ms > 0
+    assert refusal.reset_time_ms == next_start_ms(month_of(now_ms()))
+    assert exhausted.refusal.reason == "BUDGET_EXHAUSTED"
+    assert (exhausted.refusal.retry_after_ms, exhausted.refusal.affordable_output_tokens) == (0, 0)
+
+
+async def test_rates_are_told_with_every_answer_and_counted_only_when_granted(
+    ledger: World, rpc: Rpc
+) -> None:
+    owner = await ledger.owner(rpm="3", tpm="1000", concurrency="2")
+    results = [(await rpc.reserve(reserve_item(owner, 100, 50)))[0] for _ in range(3)]
+    assert [r.WhichOneof("outcome") for r in results] == ["grant", "grant", "refusal"]
+    refusal = results[2].refusal
+    assert (refusal.reason, refusal.rate_kind, refusal.rate_limit) == (
+        "RATE_LIMITED",
+        "concurrency",
+        2,
+    )
+    for result, remaining in zip(results, (2, 1, 1), strict=True):
+        assert (result.request_rate.limit, result.request_rate.remaining) == (3, remaining)
+        assert result.token_rate.limit == 1_000
+    assert 0 < results[0].request_rate.reset_ms <= 20_000
+    free = await ledger.owner()
+    [unlimited] = await rpc.reserve(reserve_item(free))
+    assert not unlimited.HasField("request_rate") and not unlimited.HasField("token_rate")
+
+
+async def test_a_stream_whose_budget_runs_out_is_told_to_end(ledger: World, rpc: Rpc) -> None:
+    owner = await ledger.owner(org_limit=200_000)
+    item = reserve_item(owner, 100, 20)
+    await rpc.reserve(item)
+
+    async def extend(want: int) -> Any:
+        note = pb.CheckpointItem(
+            reservation_id=item.reservation_id,
+            owner=item.owner,
+            model=item.model,
+            want_output_tokens=want,
+            bound=item.bound,
+        )
+        return (await rpc.checkpoint(note)).results[0]
+
+    partly = await extend(80)
+    assert (partly.output_tokens, partly.HasField("refusal")) == (50, False)
+    ended = await extend(80)
+    assert (ended.output_tokens, ended.refusal.reason) == (50, "BUDGET_EXHAUSTED")
+    assert ended.refusal.asked_nano_usd == 100 * 1000 + 80 * 2000
+    await ledger.kv.hset(keys.key_config(owner.org, owner.key), "status", "revoked")
+    assert (await extend(0)).refusal.reason == "API_KEY_INVALID"
+
+
+async def test_an_anomaly_is_never_charged_more_than_was_held(ledger: World, rpc: Rpc) -> None:
+    owner = await ledger.owner()
+    item, other = reserve_item(owner, 100, 20), reserve_item(owner, 100, 20)
+    results = await rpc.reserve(item, other)
+    [odd, overrun] = await rpc.settle(
+        settle_item(item, results[0].grant, 10**6, 0, flags=["anomaly"]),
+        settle_item(other, results[1].grant, 10**6, 0),
+    )
+    assert odd.charged_nano_usd == results[0].grant.held_nano_usd
+    assert overrun.charged_nano_usd == 10**9
+    flags = {e["id"]: e["f"] for e in await ledger.journal(owner.org)}
+    assert flags[item.reservation_id] == "anomaly"
+    assert flags[other.reservation_id] == "overrun"
