@@ -52,6 +52,7 @@ torture: .venv/.dev gen/.stamp ## kill, freeze and overload real processes, then
 	$(BIN)/python -m tests.torture
 
 certs: .venv/.runtime ## certificates for mTLS, in .gateway/certs
+	@mkdir -p -m 700 .gateway
 	@$(BIN)/python -m services.common.certs .gateway/certs
 
 tools: ## fetch grpcurl and kustomize into .tools/bin (needs Go)

@@ -32,8 +32,6 @@ from services.edge.upstream import Upstream
 
 AUTH = "gateway.auth.v1.AuthService"
 QUOTA = "gateway.quota.v1.QuotaService"
-NOTICE_SECONDS = 0.3
-"""Between "not ready" and the end of listening, for load balancers to notice."""
 
 log = logs.logger("edge")
 
@@ -85,7 +83,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             yield server.address
         finally:
             readiness.draining = True
-            await asyncio.sleep(NOTICE_SECONDS)
+            await asyncio.sleep(settings.notice_seconds)
             await server.stop()
             log.info("stopped")
 

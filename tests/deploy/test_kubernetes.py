@@ -112,6 +112,14 @@ def test_the_kubelet_asks_the_port_that_tells_health_only(overlay: str, name: st
 
 
 @every_overlay
+def test_an_outage_of_quota_does_not_take_the_edges_out_of_service(overlay: str) -> None:
+    told = container(of_kind(overlay, "Deployment")["edge"])
+    assert told["startupProbe"]["httpGet"]["path"] == "/readyz"
+    assert told["readinessProbe"]["httpGet"]["path"] == "/healthz"
+    assert told["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+@every_overlay
 @pytest.mark.parametrize("name", ["edge", "auth", "quota"])
 def test_a_pod_drains_before_it_is_killed(overlay: str, name: str) -> None:
     workload = of_kind(overlay, "Deployment")[name]

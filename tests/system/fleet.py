@@ -191,8 +191,7 @@ def fleet(
             GATEWAY_SIMULATOR_FIRST_TOKEN_MS="0",
             GATEWAY_SIMULATOR_TOKENS_PER_SECOND="0",
             GATEWAY_DATA_DIR=str(directory / "data"),
-            **(settings or {}),
-        )
+        ) | (settings or {})
 
         def process(name: str, service: str, address: str, **more: str) -> Process:
             return Process(name, service, common | more, address, directory / f"{name}.log")
