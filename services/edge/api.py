@@ -20,10 +20,10 @@ class Api:
 
     ``bound(ask, model, max_output_tokens, first_window)`` may raise ApiError. ``upstream_body``
     makes the request for a target, with ``granted_cap`` output tokens for each choice where the
-    client gave no cap of its own (0: no cap). ``broken`` and ``cut_short`` give the last
-    events of a stream that failed, or that the budget ended. ``withhold`` says whether usage is
-    kept from the client. ``rewrite`` gives other bytes for an answer in one piece; None leaves it
-    as it came.
+    client gave no cap of its own (0: no cap). ``meter`` counts what is delivered. ``broken`` and
+    ``cut_short`` give the last events of a stream that failed, or that the budget ended.
+    ``withhold`` says whether usage is kept from the client. ``rewrite`` gives other bytes for an
+    answer in one piece; None leaves it as it came.
     """
 
     operation: str
@@ -32,7 +32,7 @@ class Api:
     bound: Callable[[Ask, str, int, int], Bound]
     upstream_body: Callable[[Ask, Target, Hold], bytes]
     granted_cap: Callable[[Ask, Target, Hold], int]
-    meter: Callable[[], Meter]
+    meter: Callable[[Ask], Meter]
     withhold: Callable[[Ask], bool]
     broken: Callable[[Meter, ApiError], bytes]
     cut_short: Callable[[Meter, Ask, ApiError], bytes]

@@ -12,6 +12,7 @@ from services.edge.call import Call, Rooms
 from services.edge.chat import CHAT
 from services.edge.clients import QuotaClient
 from services.edge.completions import COMPLETIONS
+from services.edge.elsewhere import elsewhere_routes
 from services.edge.embeddings import EMBEDDINGS
 from services.edge.envelope import Envelope, http_error
 from services.edge.health import Healthz, Readiness, Readyz
@@ -44,6 +45,7 @@ def build(
             *_both("/models", models),
             *_both("/models/{model:path}", models),
             *_both("/usage", UsagePage(rooms.admission, quota)),
+            *elsewhere_routes(rooms.admission, _both),
             Route("/healthz", Healthz()),
             Route("/readyz", Readyz(readiness)),
             *openapi_routes(),

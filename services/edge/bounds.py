@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from services.edge.errors import invalid
+from services.edge.errors import ApiError, invalid
 from services.edge.openai import Ask
 from services.edge.usage import BYTES_PER_TOKEN, Tokens
 
@@ -149,7 +149,9 @@ def _add(parts: _Parts, part: object, where: str) -> None:
         return
     kind = part.get("type", "text")
     match kind:
-        case "image_url" | "input_image":
+        case "image_url" | "input_image" | "computer_screenshot":
+            if part.get("file_id"):
+                raise _stored_file(where)
             held = part.get("image_url")
             parts.image(held.get("url") if isinstance(held, dict) else held)
         case "input_audio":
@@ -170,9 +172,13 @@ def _check_file(part: dict[str, Any], where: str) -> None:
     """A file in the body is bounded by its bytes; one that lies elsewhere is not."""
     held = part.get("file", part)
     if isinstance(held, dict) and not isinstance(held.get("file_data"), str):
-        raise invalid(
-            "Only files sent in the request itself ('file_data') can be used: stored files are "
-            "shared by everybody behind the gateway.",
-            param=where,
-            code="cannot_price_input",
-        )
+        raise _stored_file(where)
+
+
+def _stored_file(where: str) -> ApiError:
+    return invalid(
+        "Only files sent in the request itself ('file_data', or an image's data URL) can be used: "
+        "stored files are shared by everybody behind the gateway.",
+        param=where,
+        code="cannot_price_input",
+    )

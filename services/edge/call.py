@@ -82,7 +82,7 @@ class Call:
         """From the hold to its settlement, which happens whatever happens."""
         rooms = self._rooms
         longest = order.ask.choices * target.max_output_tokens
-        run = Run(hold, order.api.meter(), longest=longest, window=rooms.first_window)
+        run = Run(hold, order.api.meter(order.ask), longest=longest, window=rooms.first_window)
         run.stop = order.alarm.stop
         rooms.running.add(run)
         relay: Relay | None = None

@@ -128,7 +128,7 @@ CHAT = Api(
     bound=chat_bound,
     upstream_body=upstream_body,
     granted_cap=granted_cap,
-    meter=Meter,
+    meter=lambda ask: Meter(units=int("web_search_options" in ask.body)),
     withhold=lambda ask: not ask.include_usage,
     broken=broken,
     cut_short=cut_short,

@@ -3,7 +3,7 @@
 from services.edge.api import Api
 from services.edge.bounds import PER_REQUEST, Bound, output_bound
 from services.edge.catalog import Target
-from services.edge.chat import broken, cut_short, stream_options
+from services.edge.chat import broken, stream_options
 from services.edge.errors import invalid
 from services.edge.hold import Hold
 from services.edge.members import change
@@ -96,8 +96,8 @@ COMPLETIONS = Api(
     bound=completion_bound,
     upstream_body=upstream_body,
     granted_cap=lambda ask, target, hold: 0,
-    meter=Meter,
+    meter=lambda _: Meter(),
     withhold=lambda ask: not ask.include_usage,
     broken=broken,
-    cut_short=cut_short,
+    cut_short=lambda meter, _, error: broken(meter, error),
 )

@@ -13,7 +13,7 @@ from services.edge.chat import broken, cut_short
 from services.edge.errors import invalid
 from services.edge.hold import Hold
 from services.edge.members import change
-from services.edge.openai import MAX_MESSAGES, Ask, Body, model_name, parse
+from services.edge.openai import MAX_MESSAGES, Ask, Body, integer, model_name, parse
 from services.edge.usage import BYTES_PER_TOKEN, Meter, Tokens
 
 _ENCODINGS = ("float", "base64")
@@ -31,6 +31,7 @@ def read_embeddings(raw: bytes) -> Ask:
             param="encoding_format",
             code="invalid_value",
         )
+    integer(body, "dimensions")
     return Ask(raw=raw, body=body, model=model)
 
 
@@ -103,7 +104,7 @@ EMBEDDINGS = Api(
     bound=embeddings_bound,
     upstream_body=upstream_body,
     granted_cap=lambda ask, target, hold: 0,
-    meter=Meter,
+    meter=lambda _: Meter(),
     withhold=lambda _: False,
     broken=broken,
     cut_short=cut_short,

@@ -28,7 +28,7 @@ from services.edge.upstream import (
     returned_headers,
     transport_errors,
 )
-from services.edge.usage import Charge, final_charge, find_usage
+from services.edge.usage import Charge, final_charge
 from services.edge.window import Window
 
 _GOODBYE_SECONDS = 1.0
@@ -81,11 +81,7 @@ class Relay:
     async def _document(self, body: AsyncIterator[bytes]) -> None:
         content = await self._whole(body)
         document = read_document(content)
-        usage = find_usage(document)
-        if usage is not None:
-            self.run.meter.see(usage)
-        if self.run.meter.seen is None:
-            self.run.meter.deliver(document)
+        self.run.meter.receive(document)
         content = self.api.rewrite(self.ask, document) or content
         kind = self._told.get("content-type", "application/json")
         headers = {**self.headers, **returned_headers(self._told)}

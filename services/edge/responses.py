@@ -5,7 +5,7 @@ could be read by others: responses are never stored there, and what refers to st
 refused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -17,20 +17,11 @@ from services.edge.errors import ApiError, invalid
 from services.edge.hold import Hold
 from services.edge.members import change
 from services.edge.openai import Ask, Body, flag, integer, model_name, parse, service_tier
+from services.edge.tools import SEARCH_TOKENS, SEARCHES, check_tools, searches
 from services.edge.usage import Meter, text_size
 
 MAX_ITEMS = 10_000
-SEARCHES = 8
-"""Web searches a request may cost, where it does not say how many (``max_tool_calls``)."""
-
-SEARCH_TOKENS = 8_000
-"""Input tokens that one search may add."""
-
 _STATEFUL = ("previous_response_id", "conversation", "prompt")
-_FREE_TOOLS = frozenset(
-    ["function", "custom", "local_shell", "shell", "apply_patch", "namespace", "tool_search"]
-)
-_SEARCH_TOOLS = ("web_search",)
 
 
 def read_responses(raw: bytes) -> Ask:
@@ -52,7 +43,7 @@ def read_responses(raw: bytes) -> Ask:
             param="background",
             code="unsupported_parameter",
         )
-    _check_tools(body)
+    check_tools(body.get("tools"))
     return Ask(
         raw=raw,
         body=body,
@@ -83,37 +74,11 @@ def _check_input(body: Body) -> None:
     if any(item.get("type") == "item_reference" for item in given):
         raise invalid(
             "An 'item_reference' refers to something stored at the provider, which the gateway's "
-            "users would share. Send the item itself instead.",
+            "users would share. Send the item itself instead (client libraries do so with "
+            "'store': false).",
             param="input",
             code="unsupported_parameter",
         )
-
-
-def _check_tools(body: Body) -> None:
-    tools = body.get("tools")
-    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind in _FREE_TOOLS or _is_search(tool):
-            continue
-        raise invalid(
-            f"The cost of the built-in tool '{str(kind)[:64]}' cannot be bounded, so the request "
-            "cannot be held against a budget.",
-            param=f"tools.{number}",
-            code="unsupported_tool",
-        )
-
-
-def _is_search(tool: object) -> bool:
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    return isinstance(kind, str) and kind.startswith(_SEARCH_TOOLS)
-
-
-def searches(body: Body) -> int:
-    """The most web searches a request may cost."""
-    tools = body.get("tools")
-    if not isinstance(tools, list) or not any(map(_is_search, tools)):
-        return 0
-    return integer(body, "max_tool_calls") or SEARCHES
 
 
 def responses_bound(ask: Ask, model: str, max_output: int, first_window: int) -> Bound:
@@ -121,10 +86,10 @@ def responses_bound(ask: Ask, model: str, max_output: int, first_window: int) ->
     into the input. Raises ApiError 400 for content that cannot be bounded."""
     given = ask.body["input"]
     contents = [
-        (f"input.{number}.{name}", item[name])
+        (f"input.{number}.{name}", held if isinstance(held, list) else [held])
         for number, item in enumerate(given if isinstance(given, list) else ())
         for name in ("content", "output")
-        if isinstance(item.get(name), list)
+        if isinstance(held := item.get(name), list | dict)
     ]
     count = searches(ask.body)
     return content_bound(
@@ -163,9 +128,32 @@ def granted_cap(ask: Ask, target: Target, hold: Hold) -> int:
 
 @dataclass(slots=True)
 class ResponsesMeter(Meter):
-    """Counts the deltas of typed events; remembers which response is on its way."""
+    """Counts the deltas of typed events; remembers which response is on its way, and, where they
+    were asked for, the web searches in it."""
 
     sequence: int = -1
+    searching: bool = False
+    searched: set[str] = field(default_factory=set)
+
+    def note(self, document: dict[str, Any]) -> None:
+        Meter.note(self, document)
+        held = document.get("response", document)
+        output = held.get("output") if self.searching and isinstance(held, dict) else None
+        for item in output if isinstance(output, list) else ():
+            self._search(item)
+
+    def extra(self) -> int:
+        if self.searching:
+            self.count()
+        return len(self.searched)
+
+    def _search(self, item: object) -> None:
+        """A search is billed; opening a page it found, and looking into it, is not."""
+        if not isinstance(item, dict) or item.get("type") != "web_search_call":
+            return
+        action = item.get("action")
+        if not isinstance(action, dict) or action.get("type", "search") == "search":
+            self.searched.add(str(item.get("id", len(self.searched))))
 
     def deliver(self, document: dict[str, Any]) -> None:
         size = text_size(document.get("output"))
@@ -189,6 +177,8 @@ class ResponsesMeter(Meter):
         elif kind.endswith(".delta"):
             self.text_bytes += text_size(event.get("delta"))
             self.deltas += 1
+        elif kind == "response.output_item.done":
+            self._search(event.get("item"))
         elif kind == "response.created" and isinstance(event.get("response"), dict):
             self.identity = event["response"]
         elif kind in ("response.completed", "response.incomplete"):
@@ -223,7 +213,7 @@ RESPONSES = Api(
     bound=responses_bound,
     upstream_body=upstream_body,
     granted_cap=granted_cap,
-    meter=ResponsesMeter,
+    meter=lambda ask: ResponsesMeter(searching=searches(ask.body) > 0),
     withhold=lambda _: False,
     broken=failed,
     cut_short=lambda meter, _, error: failed(meter, error),

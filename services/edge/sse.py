@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from services.edge.usage import Meter, find_usage
+from services.edge.usage import Meter
 
 MAX_EVENT = 16 << 20
 """Bytes of one event that are waited for."""
@@ -74,9 +74,7 @@ class Sieve:
         document = payload(event)
         if document is None:
             return event
-        usage = find_usage(document)
-        if usage is not None:
-            self._meter.see(usage)
+        self._meter.note(document)
         if not self._withhold:
             return event
         if document.get("usage") and document.get("choices") == []:

@@ -15,7 +15,6 @@ MAX_TOKENS = 2**31
 
 BYTES_PER_TOKEN = 4
 """A common ratio, for estimates only; bounds count a token for each byte."""
-
 _INPUT = ("prompt_tokens", "input_tokens")
 _OUTPUT = ("completion_tokens", "output_tokens")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
@@ -98,10 +97,17 @@ class Meter:
     finished: bool = False
     failed: bool = False
     identity: dict[str, Any] = field(default_factory=dict)
+    units: int = 0
     text_bytes: int = 0
     deltas: int = 0
     uncounted: int = 0
     _backlog: list[bytes] = field(default_factory=list)
+
+    def note(self, document: dict[str, Any]) -> None:
+        """Take note of the usage in a document or an event, if there is any."""
+        usage = find_usage(document)
+        if usage is not None:
+            self.see(usage)
 
     def see(self, usage: dict[str, Any]) -> None:
         """Take note of a usage object."""
@@ -138,8 +144,18 @@ class Meter:
         """The same without the ``uncounted`` bytes, which cannot hold more tokens than bytes."""
         return max(self.deltas, -(-self.text_bytes // BYTES_PER_TOKEN))
 
+    def receive(self, document: dict[str, Any]) -> None:
+        """Take note of a whole answer."""
+        self.note(document)
+        if self.seen is None:
+            self.deliver(document)
+
+    def extra(self) -> int:
+        """What was delivered that is priced by piece."""
+        return self.units
+
     def deliver(self, document: dict[str, Any]) -> None:
-        """Take note of a whole answer, delivered at once."""
+        """Count the text of a whole answer."""
         self._choices(document, "message")
 
     def _read(self, data: bytes) -> None:
@@ -220,14 +236,15 @@ def final_charge(meter: Meter, estimated_input: int, *, complete: bool) -> Charg
     client or by the provider."""
     partial = () if complete else ("partial",)
     if meter.bad:
-        own = Tokens(input=estimated_input, output=meter.count())
+        own = Tokens(input=estimated_input, output=meter.count(), extra_units=meter.extra())
         return Charge(own, flags=("anomaly", *partial))
     if meter.seen is not None:
-        tokens = meter.seen
+        tokens = replace(meter.seen, extra_units=meter.extra())
         if not complete:
             tokens = replace(tokens, output=max(tokens.output, meter.count()))
         return Charge(tokens, flags=partial)
     delivered = meter.count()
     if meter.failed and not delivered:
         return Charge(Tokens(), billable=False)
-    return Charge(Tokens(input=estimated_input, output=delivered), flags=("estimated", *partial))
+    own = Tokens(input=estimated_input, output=delivered, extra_units=meter.extra())
+    return Charge(own, flags=("estimated", *partial))
