@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.edge.world import SERVICE_TOKEN
 from tests.edge_admin.rest import Rest
 from tests.edge_admin.test_border import mounted
 
@@ -103,6 +104,12 @@ def test_lists_and_sums_show_the_own_organization_only(rest: Rest) -> None:
         assert eve("GET", f"{path}?org_id={theirs['org_id']}").status_code == 404, path
     body = {"email": "x@example.com", "org_id": theirs["org_id"], "monthly_limit_usd": 1}
     assert eve("POST", "/users", body).status_code == 404
+
+
+def test_the_service_token_opens_nothing_from_outside(rest: Rest) -> None:
+    outside = rest.with_key(SERVICE_TOKEN)
+    for method, path in (("GET", "/identity"), ("GET", "/organizations"), ("GET", "/health")):
+        assert outside(method, path).status_code == 401
 
 
 def test_a_revoked_admin_key_ends_at_once(rest: Rest) -> None:

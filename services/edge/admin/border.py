@@ -22,6 +22,10 @@ from services.edge.errors import INVALID, SERVER, ApiError, internal, invalid
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 _IDEMPOTENCY = re.compile(r"[\x21-\x7e]{1,255}")
 _API_KEY_PREFIX = "gw_live_"
+_SERVICE = "service"
+"""The name under which auth knows the service token; no admin key can have it."""
+
+_WRONG = "The admin key is wrong, or was revoked"
 
 _STATUS = {
     "PERMISSION_DENIED": (403, "permission_denied"),
@@ -101,6 +105,9 @@ class Border:
             idempotency_key=_idempotency_key(request),
         )
         identity = await self._identify(metadata, anyone_up)
+        if identity.name == _SERVICE:
+            # It opens every door inside; from outside it is as wrong as any other text.
+            raise _unknown_caller(_WRONG)
         request.state.facts["admin"] = identity.name
         return Ask(request, self._remote, metadata, identity)
 
@@ -163,7 +170,7 @@ def _translate(error: GatewayError) -> ApiError:
     if error.reason in _UNAVAILABLE_REASONS:
         return _unavailable(error)
     if isinstance(error, Unauthenticated):
-        return _unknown_caller("The admin key is wrong, or was revoked")
+        return _unknown_caller(_WRONG)
     if error.reason not in _STATUS:
         return internal()
     status, code = _STATUS[error.reason]
