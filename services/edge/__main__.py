@@ -4,6 +4,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import grpc
 from starlette.routing import BaseRoute
@@ -12,22 +15,29 @@ from services.common import logs, metrics
 from services.common.dial import dial
 from services.common.process import run, until_signal
 from services.common.settings import newest, require_secret
-from services.edge import app
+from services.edge import app, grace_file, slot
 from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
 from services.edge.admission import Admission
+from services.edge.breaker import Breaker
 from services.edge.call import Rooms
 from services.edge.catalog import Catalog, load_catalog
 from services.edge.clients import AuthClient, QuotaClient
 from services.edge.console.routes import console_routes
 from services.edge.dispatch import Dispatch
+from services.edge.grace import Clock, Grace
+from services.edge.grace_book import GraceBook
+from services.edge.grace_file import GraceFile
 from services.edge.health import Readiness
+from services.edge.heartbeat import Heartbeat
+from services.edge.ledger import Ledger
 from services.edge.metrics import EdgeMetrics
+from services.edge.outbox import Outbox
 from services.edge.principals import Principals
 from services.edge.running import Running
 from services.edge.server import HttpServer
 from services.edge.settings import EdgeSettings
-from services.edge.settlements import MemorySettlements
+from services.edge.slot import Slot
 from services.edge.upstream import Upstream
 
 AUTH = "gateway.auth.v1.AuthService"
@@ -47,38 +57,34 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
         enter = stack.enter_async_context
         auth_channel = await enter(_dial(settings, settings.auth_target, AUTH))
         quota_channel = await enter(_dial(settings, settings.quota_target, QUOTA))
-        edge_id = f"edge_{secrets.token_hex(8)}"
-        quota = QuotaClient(quota_channel, token, edge_id=edge_id)
-        principals = Principals(auth := AuthClient(auth_channel, token))
+        auth = AuthClient(auth_channel, token)
+        principals = Principals(auth, stale_seconds=settings.principal_stale_seconds)
         upstream = Upstream()
         stack.push_async_callback(upstream.close)
-        settlements = MemorySettlements(quota.settle, counts)
-        stack.push_async_callback(settlements.drain, settings.drain_seconds)
-        running = Running(quota.checkpoint, every=settings.checkpoint_seconds)
-        stack.push_async_callback(running.close)
-        running.start()
-        counts.watch(lambda: settlements.pending, lambda: len(running))
+        money = await _money(settings, stack, quota_channel, auth, token, counts)
         readiness = Readiness({AUTH: auth_channel, QUOTA: quota_channel})
         rooms = Rooms(
-            admission=Admission(principals, quota, settlements),
+            admission=Admission(principals, money.quota, money.grace),
             catalog=catalog,
-            dispatch=Dispatch(upstream, catalog, principals, quota, counts),
-            running=running,
-            settlements=settlements,
+            dispatch=Dispatch(upstream, catalog, principals, money.ledger, counts),
+            running=money.running,
+            settlements=money.grace,
             max_body=settings.max_body_bytes,
             first_window=settings.first_window_tokens,
         )
         remote = Remote(auth_channel, quota_channel, service_token=token)
         console = _console(remote, auth, token, catalog)
         server = HttpServer(
-            app.build(rooms, quota, readiness, counts, admin=[*admin_routes(remote), *console]),
+            app.build(
+                rooms, money.quota, readiness, counts, admin=[*admin_routes(remote), *console]
+            ),
             listen=settings.listen,
             drain_seconds=settings.drain_seconds,
             max_connections=settings.max_connections,
         )
         metrics.expose(registry, settings.metrics_listen)
         await server.start()
-        log.info("listening", address=server.address, edge_id=edge_id)
+        log.info("listening", address=server.address, edge_id=money.grace.edge_id)
         try:
             yield server.address
         finally:
@@ -91,6 +97,76 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
 def _console(remote: Remote, auth: AuthClient, token: str, catalog: Catalog) -> list[BaseRoute]:
     model = catalog.example()
     return console_routes(remote, verify=auth.verify, service_token=token, example_model=model)
+
+
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """What has to do with the ledger, and with its absence."""
+
+    quota: QuotaClient
+    grace: Grace
+    ledger: Ledger
+    running: Running
+
+
+async def _money(
+    settings: EdgeSettings,
+    stack: AsyncExitStack,
+    channel: grpc.aio.Channel,
+    auth: AuthClient,
+    token: str,
+    counts: EdgeMetrics,
+) -> _Money:
+    """Started, to be ended by the stack in reverse: what it gets last is settled first."""
+    own = _own_slot(settings.data_dir)
+    if own is not None:
+        stack.callback(own.release)
+    edge_id = own.edge_id if own else f"edge_{secrets.token_hex(8)}"
+    breaker = Breaker("quota")
+    quota = QuotaClient(channel, token, edge_id=edge_id, breaker=breaker)
+    outbox = Outbox(own.path if own else None, quota.settle, counts)
+    stack.push_async_callback(outbox.drain, settings.drain_seconds)
+    grace = _grace(own, outbox, auth, edge_id, counts)
+    stack.push_async_callback(grace.close)
+    ledger = Ledger(quota, grace)
+    every = settings.checkpoint_seconds
+    running = Running(ledger.checkpoint, every=every)
+    stack.push_async_callback(running.close)
+    heartbeat = Heartbeat(quota.beat, breaker, outbox, grace, every=every)
+    stack.push_async_callback(heartbeat.close)
+    outbox.start()
+    running.start()
+    heartbeat.start(settings.data_dir if own else None)
+    counts.watch(lambda: outbox.pending, lambda: len(running))
+    counts.outages.watch(lambda: outbox.durable, lambda: breaker.open)
+    return _Money(quota, grace, ledger, running)
+
+
+def _own_slot(data_dir: Path) -> Slot | None:
+    try:
+        return slot.take(data_dir)
+    except OSError as error:
+        hint = "settlements are kept in memory only and no share can be used in an outage"
+        log.error("data_dir_unusable", GATEWAY_DATA_DIR=str(data_dir), cause=str(error), hint=hint)
+        return None
+
+
+def _grace(
+    own: Slot | None, outbox: Outbox, auth: AuthClient, edge_id: str, counts: EdgeMetrics
+) -> Grace:
+    """With what the process before this one wrote down, and what it left running booked."""
+    book = grace_file.load(own.path) if own else GraceBook()
+    grace = Grace(
+        book,
+        GraceFile(own.path, book) if own else None,
+        outbox,
+        partial(auth.record, edge_id),
+        edge_id=edge_id,
+        counted=lambda outcome: counts.outages.grace.labels(outcome).inc(),
+        clock=Clock(),
+    )
+    grace.resume(book, outbox.known)
+    return grace
 
 
 def _dial(settings: EdgeSettings, target: str, service: str) -> grpc.aio.Channel:

@@ -11,15 +11,16 @@ from services.common import secret
 from services.common.errors import GatewayError, Unauthenticated, Unavailable
 from services.edge import errors
 from services.edge.bounds import Bound
+from services.edge.breaker import NotAsked
 from services.edge.catalog import Target
 from services.edge.clients import QuotaClient
 from services.edge.credential import presented_key
 from services.edge.exchange import Exchange
+from services.edge.grace import Grace
 from services.edge.hold import Hold, released, reserve_item
 from services.edge.openai import ROUTING, Ask
-from services.edge.principals import Principals
+from services.edge.principals import Principals, allowed
 from services.edge.refusals import from_refusal, rate_headers
-from services.edge.settlements import Settlements
 
 MAX_WRONG_KEYS = 20
 _WINDOW_SECONDS = 60.0
@@ -39,13 +40,13 @@ class Admission:
         self,
         principals: Principals,
         quota: QuotaClient,
-        settlements: Settlements,
+        grace: Grace,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._principals = principals
         self._quota = quota
-        self._settlements = settlements
+        self._grace = grace
         self._wrong = _Failures(clock)
 
     async def identify(self, exchange: Exchange) -> Caller:
@@ -78,12 +79,16 @@ class Admission:
         item = reserve_item(
             caller.principal, ask, target, bound, operation=operation, request_id=request_id
         )
+        self._grace.see(caller.principal, target.model)
         try:
             result = await self._quota.reserve(item)
+            _require_decision(result)
+        except NotAsked as error:
+            return await self._undecided(caller, item, bound, error)
         except Unavailable as error:
-            return self._undecided(item, error), caller.principal
+            return await self._undecided(caller, item, bound, error, asked=True)
         except BaseException:
-            self._settlements.submit(released(item))
+            self._grace.submit(released(item))
             raise
         headers = rate_headers(result)
         if result.HasField("refusal"):
@@ -93,9 +98,32 @@ class Admission:
         hold = Hold(item, result.grant, bound, target.model, headers)
         return hold, await self._current(caller, result)
 
-    def _undecided(self, item: quota_pb2.ReserveItem, error: GatewayError) -> Hold:
-        """The ledger did not answer: nothing is admitted, and what it may have held is let go."""
-        self._settlements.submit(released(item))
+    async def _undecided(
+        self,
+        caller: Caller,
+        item: quota_pb2.ReserveItem,
+        bound: Bound,
+        error: GatewayError,
+        *,
+        asked: bool = False,
+    ) -> tuple[Hold, Principal]:
+        """The ledger did not answer: this edge's fail-open share pays, or nothing is admitted and
+        what the ledger may have held is let go."""
+        try:
+            principal = await self._principals.recent(caller.key_hash)
+            if not allowed(principal, item.requested_model, item.model):
+                raise errors.unknown_model(item.requested_model)
+            grant = await self._grace.admit(principal, item)
+        except Unauthenticated:
+            raise errors.wrong_key() from None
+        except Unavailable:
+            raise errors.unavailable("auth") from error
+        if grant is not None:
+            headers = {"x-gateway-grace": "true"}
+            hold = Hold(item, grant, bound, item.model, headers, self._grace.edge_id)
+            return hold, principal
+        if asked:
+            self._grace.submit(released(item))
         raise errors.unavailable("quota") from error
 
     async def _current(self, caller: Caller, result: quota_pb2.ReserveResult) -> Principal:
@@ -111,6 +139,19 @@ class Admission:
         if error.code != "invalid_api_key":
             return error
         return errors.too_many_wrong_keys() if self._wrong.add(peer) > MAX_WRONG_KEYS else error
+
+
+def _require_decision(result: quota_pb2.ReserveResult) -> None:
+    """A skewed clock decides nothing; nor does a reservation that is over already. Raises
+    Unavailable."""
+    if result.refusal.reason in ("CLOCK_SKEW", "STORE_UNAVAILABLE"):
+        raise Unavailable("the ledger cannot decide", reason=result.refusal.reason)
+    over = result.HasField("grant") and result.grant.state not in _LIVE
+    if over:
+        raise Unavailable("the reservation is over before it began")
+
+
+_LIVE = (quota_pb2.RESERVATION_STATE_RESERVED, quota_pb2.RESERVATION_STATE_UNSPECIFIED)
 
 
 class _Failures:

@@ -9,11 +9,13 @@ import grpc
 from gateway.auth.v1 import auth_pb2, auth_pb2_grpc
 from gateway.quota.v1 import admin_pb2, admin_pb2_grpc, quota_pb2, quota_pb2_grpc
 from services.common.errors import GatewayError, Unavailable, from_rpc
+from services.edge.breaker import Breaker, NotAsked
 from services.edge.coalescer import Coalescer
 
 VERIFY_SECONDS = 0.25
 RESERVE_SECONDS = 0.25
 BOOK_SECONDS = 1.0
+BEAT_SECONDS = 0.5
 READ_SECONDS = 5.0
 
 Metadata = tuple[tuple[str, str], ...]
@@ -57,18 +59,39 @@ class AuthClient:
         )
         return answer.credential
 
+    async def record(
+        self, actor: str, event_id: str, org_id: str, action: str, details: dict[str, str]
+    ) -> None:
+        """An event for the organisation's audit trail."""
+        request = auth_pb2.RecordAuditEventRequest(
+            event_id=event_id,
+            org_id=org_id,
+            action=action,
+            actor=actor,
+            target=org_id,
+            details=details,
+        )
+        call = self._stub.RecordAuditEvent
+        await _call(call, request, self._metadata, BOOK_SECONDS, "auth")
+
 
 class QuotaClient:
-    """What a request may cost. Reserves leave in batches as they gather. Raises GatewayError."""
+    """What a request may cost. Reserves leave in batches as they gather, and not at all while
+    ``breaker`` is open. Raises GatewayError."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str, *, edge_id: str) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, token: str, *, edge_id: str, breaker: Breaker
+    ) -> None:
         self._stub = quota_pb2_grpc.QuotaServiceStub(channel)
         self._usage = admin_pb2_grpc.QuotaAdminServiceStub(channel)
         self._metadata: Metadata = (("authorization", f"Bearer {token}"),)
         self._edge_id = edge_id
+        self._breaker = breaker
         self._reserves = Coalescer(self._reserve)
 
     async def reserve(self, item: quota_pb2.ReserveItem) -> quota_pb2.ReserveResult:
+        """Raises NotAsked where the ledger has not heard of it."""
+        self._breaker.check()
         return await self._reserves(item)
 
     async def checkpoint(
@@ -80,6 +103,19 @@ class QuotaClient:
         call = self._stub.CheckpointReservations
         answer = await _call(call, request, self._metadata, BOOK_SECONDS, "quota")
         return answer.results
+
+    async def beat(
+        self, share_org_ids: list[str], price_models: list[str]
+    ) -> quota_pb2.CheckpointReservationsResponse:
+        """A sign of life: shares, prices, and which KV the ledger stands on."""
+        request = quota_pb2.CheckpointReservationsRequest(
+            edge_id=self._edge_id,
+            share_org_ids=share_org_ids,
+            price_models=price_models,
+            caller_time_ms=_now_ms(),
+        )
+        call = self._stub.CheckpointReservations
+        return await _call(call, request, self._metadata, BEAT_SECONDS, "quota")
 
     async def settle(
         self, items: Sequence[quota_pb2.SettleItem]
@@ -101,8 +137,16 @@ class QuotaClient:
         for item in items:
             item.caller_time_ms = now
         request = quota_pb2.ReserveQuotaRequest(items=items)
-        call = self._stub.ReserveQuota
-        answer = await _call(call, request, self._metadata, RESERVE_SECONDS, "quota")
+        began = time.monotonic()
+        try:
+            call = self._stub.ReserveQuota
+            answer = await _call(call, request, self._metadata, RESERVE_SECONDS, "quota")
+        except Unavailable as error:
+            self._breaker.failed(time.monotonic() - began)
+            if self._breaker.open:
+                self._reserves.abandon(NotAsked(str(error), metadata=error.metadata))
+            raise
+        self._breaker.succeeded()
         return answer.results
 
 

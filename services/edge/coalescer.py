@@ -31,6 +31,13 @@ class Coalescer(Generic[Item, Result]):
             self._flight = asyncio.create_task(self._fly())
         return await future
 
+    def abandon(self, error: GatewayError) -> None:
+        """Raise for every item that has not left yet."""
+        waiting, self._waiting = self._waiting, []
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
     async def _fly(self) -> None:
         try:
             while self._waiting:

@@ -14,10 +14,10 @@ from services.edge import errors
 from services.edge.alarm import Alarm
 from services.edge.api import Api
 from services.edge.catalog import Catalog, Target
-from services.edge.clients import QuotaClient
 from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed, timed_out
 from services.edge.hold import Hold
+from services.edge.ledger import Ledger
 from services.edge.metrics import EdgeMetrics
 from services.edge.openai import Ask
 from services.edge.principals import Principals
@@ -55,13 +55,13 @@ class Dispatch:
         upstream: Upstream,
         catalog: Catalog,
         principals: Principals,
-        quota: QuotaClient,
+        ledger: Ledger,
         metrics: EdgeMetrics,
     ) -> None:
         self._upstream = upstream
         self._catalog = catalog
         self._principals = principals
-        self._quota = quota
+        self._ledger = ledger
         self._metrics = metrics
 
     def usable(self, target: Target, principal: Principal) -> bool:
@@ -129,7 +129,7 @@ class Dispatch:
             moved = hold.moved(target.model)
             want = int(hold.grant.output_tokens) + 1
             try:
-                [result] = await self._quota.checkpoint([moved.checkpoint(Tokens(), want)])
+                [result] = await self._ledger.checkpoint([moved.checkpoint(Tokens(), want)])
             except GatewayError:
                 return None
             if not result.HasField("refusal"):

@@ -62,13 +62,14 @@ def reserve_item(
 @dataclass(frozen=True, slots=True)
 class Hold:
     """``model`` is the one that is charged: a fallback's, once it took over. ``headers`` tell the
-    client of its rate limits."""
+    client of its rate limits. ``grace`` is the edge whose fail-open share pays, if one does."""
 
     item: quota_pb2.ReserveItem
     grant: quota_pb2.Grant
     bound: Bound
     model: str
     headers: dict[str, str] = field(default_factory=dict)
+    grace: str = ""
 
     @property
     def id(self) -> str:
@@ -98,6 +99,8 @@ class Hold:
             flags=charge.flags,
             request_id=self.item.request_id,
             held_nano_usd=self.grant.held_nano_usd,
+            grace=bool(self.grace),
+            edge_id=self.grace,
         )
 
     def checkpoint(self, so_far: Tokens, want: int = 0) -> quota_pb2.CheckpointItem:

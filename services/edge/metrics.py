@@ -9,6 +9,31 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 _TOKENS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576)
 
 
+class OutageMetrics:
+    """What happens while something we depend on is away: the ledger, the disk."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.grace = Counter(
+            "gateway_grace_requests",
+            "Requests during quota outages by what fail-open shares said: admitted, refused.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._durable = Gauge(
+            "gateway_outbox_durable",
+            "1 while settlements reach this edge's disk, 0 while they are in memory only.",
+            registry=registry,
+        )
+        self._away = Gauge(
+            "gateway_quota_unavailable", "1 while the ledger does not answer.", registry=registry
+        )
+
+    def watch(self, durable: Callable[[], bool], away: Callable[[], bool]) -> None:
+        """Where the gauges read their values."""
+        self._durable.set_function(durable)
+        self._away.set_function(away)
+
+
 class EdgeMetrics:
     """The edge's own metrics, on a registry of the process's."""
 
@@ -59,6 +84,8 @@ class EdgeMetrics:
         self._admitted = Gauge(
             "gateway_reservations_running", "Admitted requests now.", registry=registry
         )
+
+        self.outages = OutageMetrics(registry)
 
     def watch(self, pending: Callable[[], int], admitted: Callable[[], int]) -> None:
         """Where the gauges read their values."""

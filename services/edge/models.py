@@ -1,9 +1,5 @@
 """GET /v1/models and /v1/models/{id}: what the caller's key may use."""
 
-import re
-from fnmatch import translate
-from functools import lru_cache
-
 import orjson
 from starlette.types import Receive, Scope, Send
 
@@ -11,6 +7,7 @@ from gateway.auth.v1.auth_pb2 import Principal
 from services.edge import errors
 from services.edge.call import Rooms
 from services.edge.exchange import Exchange
+from services.edge.principals import allowed
 
 CREATED = 1_700_000_000
 """The catalog knows no dates; clients want a number."""
@@ -44,22 +41,6 @@ class Models:
             for name, provider in self._rooms.catalog.offered(principal.providers_with_key)
             if allowed(principal, name, self._rooms.catalog.find(name).model)
         ]
-
-
-def allowed(principal: Principal, requested: str, model: str) -> bool:
-    """Whether every list of the principal's has a pattern for one of the two names. To show; the
-    ledger decides."""
-    return all(
-        any(_pattern(p).match(name) for p in each.models for name in (requested, model))
-        for each in principal.allowed_models
-        if each.models
-    )
-
-
-@lru_cache(maxsize=4_096)
-def _pattern(text: str) -> re.Pattern[str]:
-    """Only ``*`` is special."""
-    return re.compile(translate(text.replace("[", "[[]").replace("?", "[?]")))
 
 
 def _model(name: str, provider: str) -> dict[str, object]:

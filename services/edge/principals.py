@@ -1,22 +1,29 @@
 """Who is behind a key, remembered for a moment.
 
 A cached principal identifies; the ledger admits, with status and limits of the moment. So a stale
-entry is never a way in, and a revision newer than ours throws it out.
+entry is never a way in, and a revision newer than ours throws it out. While auth does not answer,
+whoever it verified within the last minutes is still known; nobody else is.
 """
 
 import asyncio
 import random
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import translate
+from functools import lru_cache
 
 from gateway.auth.v1.auth_pb2 import Principal
-from services.common.errors import GatewayError, Unauthenticated
+from services.common.errors import GatewayError, Unauthenticated, Unavailable
+from services.edge.breaker import Breaker
 from services.edge.clients import AuthClient
 
 POSITIVE_SECONDS = 60.0
 NEGATIVE_SECONDS = 10.0
+STALE_SECONDS = 300.0
+RECENT_SECONDS = 5.0
 JITTER = 0.1
 MOST = 20_000
 
@@ -25,6 +32,7 @@ MOST = 20_000
 class _Entry:
     principal: Principal | None
     until: float
+    verified: float
 
 
 class Principals:
@@ -35,11 +43,14 @@ class Principals:
         auth: AuthClient,
         *,
         most: int = MOST,
+        stale_seconds: float = STALE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._auth = auth
         self._most = most
+        self._stale_seconds = stale_seconds
+        self._breaker = Breaker("auth", clock=clock)
         self._clock = clock
         self._wall = wall
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -53,12 +64,36 @@ class Principals:
         if entry is not None and entry.until > self._clock():
             self._entries.move_to_end(key_hash)
             return self._checked(entry.principal)
-        return self._checked(await self._ask(key_hash))
+        return await self._known(key_hash)
 
     async def refresh(self, key_hash: str) -> Principal:
         """The principal as it is now."""
-        self._entries.pop(key_hash, None)
         return self._checked(await self._ask(key_hash))
+
+    async def recent(self, key_hash: str) -> Principal:
+        """The principal as of a few seconds ago, or as of the time when auth went away. For who is
+        not going to be seen by the ledger."""
+        entry = self._entries.get(key_hash)
+        if entry is not None and entry.verified > self._clock() - RECENT_SECONDS:
+            return self._checked(entry.principal)
+        return await self._known(key_hash)
+
+    async def _known(self, key_hash: str) -> Principal:
+        """What auth says, or said a while ago if it does not answer."""
+        if self._breaker.open:
+            if self._breaker.probe_due():
+                self._start(key_hash)
+        else:
+            try:
+                return self._checked(await self._ask(key_hash))
+            except Unavailable:
+                pass
+        entry = self._entries.get(key_hash)
+        if entry is None or entry.principal is None:
+            raise Unavailable("auth does not answer", metadata={"service": "auth"})
+        if entry.verified < self._clock() - self._stale_seconds:
+            raise Unavailable("auth has not answered for too long", metadata={"service": "auth"})
+        return self._checked(entry.principal)
 
     async def credential(self, principal: Principal, provider: str) -> str:
         """The organisation's own key for a provider. Raises GatewayError."""
@@ -79,12 +114,15 @@ class Principals:
         return principal
 
     async def _ask(self, key_hash: str) -> Principal:
+        return await asyncio.shield(self._start(key_hash))
+
+    def _start(self, key_hash: str) -> asyncio.Task[Principal]:
         task = self._asking.get(key_hash)
         if task is None:
             task = asyncio.create_task(self._verify(key_hash))
             self._asking[key_hash] = task
             task.add_done_callback(lambda done: self._asked(key_hash, done))
-        return await asyncio.shield(task)
+        return task
 
     def _asked(self, key_hash: str, done: asyncio.Task[Principal]) -> None:
         self._asking.pop(key_hash, None)
@@ -92,18 +130,42 @@ class Principals:
             done.exception()  # whoever asked has it; nobody may be left to ask
 
     async def _verify(self, key_hash: str) -> Principal:
+        began = self._clock()
         try:
             principal = await self._auth.verify(key_hash)
+        except Unavailable:
+            self._breaker.failed(self._clock() - began)
+            raise
         except GatewayError as error:
+            self._breaker.succeeded()
+            self._entries.pop(key_hash, None)
             if error.reason == "API_KEY_INVALID":
                 self._keep(key_hash, None, NEGATIVE_SECONDS)
             raise
+        self._breaker.succeeded()
         self._keep(key_hash, principal, POSITIVE_SECONDS)
         return principal
 
     def _keep(self, key_hash: str, principal: Principal | None, seconds: float) -> None:
         spread = 1 + random.uniform(-JITTER, JITTER)
-        self._entries[key_hash] = _Entry(principal, self._clock() + seconds * spread)
+        now = self._clock()
+        self._entries[key_hash] = _Entry(principal, now + seconds * spread, now)
         self._entries.move_to_end(key_hash)
         while len(self._entries) > self._most:
             self._entries.popitem(last=False)
+
+
+def allowed(principal: Principal, requested: str, model: str) -> bool:
+    """Whether every list of the principal's has a pattern for one of the two names. To show; the
+    ledger decides."""
+    return all(
+        any(_pattern(p).match(name) for p in each.models for name in (requested, model))
+        for each in principal.allowed_models
+        if each.models
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _pattern(text: str) -> re.Pattern[str]:
+    """Only ``*`` is special."""
+    return re.compile(translate(text.replace("[", "[[]").replace("?", "[?]")))

@@ -50,3 +50,6 @@ class EdgeSettings(Settings):
     first_window_tokens: int = Field(
         4_096, validation_alias="GATEWAY_FIRST_WINDOW_TOKENS", ge=256, le=1 << 20
     )
+    principal_stale_seconds: float = Field(
+        300.0, validation_alias="GATEWAY_PRINCIPAL_STALE_SECONDS", ge=0, le=86_400
+    )

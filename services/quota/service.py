@@ -99,6 +99,7 @@ class QuotaService(rpc.QuotaServiceServicer):
             ],
             shares=await self._shares(request),
             prices=self._model_prices(request.price_models),
+            store_epoch="" if request.items else await self._store.epoch(),
         )
 
     async def SettleReservations(

@@ -1,6 +1,7 @@
 """The ledger: what changes money. One script call carries all items of one organisation."""
 
 import asyncio
+import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from services.common import keys
 from services.common.kv import Kv
+from services.common.kv_cluster import ClusterKv
 from services.quota.door import Door
 from services.quota.items import (
     KEEP_LONG_MS,
@@ -82,6 +84,16 @@ class LedgerStore:
             return int(await kv.zcard(keys.EDGES))
 
         return await self._door.ask(note)
+
+    async def epoch(self) -> str:
+        """Changes with every restart and every failover of the KV."""
+
+        async def ask(kv: Kv) -> str:
+            nodes = list((await kv.primaries()).values()) if isinstance(kv, ClusterKv) else [kv]
+            ids = [str((await node.info("server"))["run_id"]) for node in nodes]
+            return hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:16]
+
+        return await self._door.ask(ask)
 
     async def reset(self, org: str, user: str, reason: str, request: str) -> str:
         """Forgives what ``user`` spent in the current month, which is answered."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
@@ -217,7 +218,8 @@ async def _joined(kv_url: str, simulator: Simulator) -> AsyncIterator[World]:
         quota = await _quota(kv_url, stack)
         auth_channel = await stack.enter_async_context(grpc.aio.insecure_channel(auth))
         quota_channel = await stack.enter_async_context(grpc.aio.insecure_channel(quota))
-        settings = edge_settings(auth, quota, simulator.url)
+        data_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-"))
+        settings = edge_settings(auth, quota, simulator.url, data_dir=data_dir)
         address = await stack.enter_async_context(serving_edge(settings))
         yield World(
             url=f"http://{address}",

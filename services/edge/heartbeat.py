@@ -1,0 +1,105 @@
+"""Every few seconds: is the ledger there, on which KV does it stand, what may we spend without it?
+
+While the breaker is open it beats faster, so that an outage ends for everybody as soon as it is
+over. It also takes in what edges left that share our disk and are gone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gateway.quota.v1.quota_pb2 import CheckpointReservationsResponse
+from services.common.errors import GatewayError
+from services.common.logs import logger
+from services.edge import grace_file, journal, slot
+from services.edge.breaker import PROBE_SECONDS, Breaker
+from services.edge.grace import Grace
+from services.edge.outbox import Outbox
+
+log = logger("heartbeat")
+
+TIDY_SECONDS = 30.0
+
+Beat = Callable[[list[str], list[str]], Awaitable[CheckpointReservationsResponse]]
+"""Organisations that want a share, models that want a price. Raises GatewayError."""
+
+
+class Heartbeat:
+    def __init__(
+        self, beat: Beat, breaker: Breaker, outbox: Outbox, grace: Grace, *, every: float
+    ) -> None:
+        self._beat = beat
+        self._breaker = breaker
+        self._outbox = outbox
+        self._grace = grace
+        self._every = every
+        self._news = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        grace.news = self._news.set
+        breaker.on_change = lambda _: self._news.set()
+
+    def start(self, data_dir: Path | None) -> None:
+        """``data_dir`` is where other edges may leave something; None where nothing can be."""
+        self._tasks = [asyncio.create_task(self._run())]
+        if data_dir is not None:
+            self._tasks.append(asyncio.create_task(tidy(data_dir, self._outbox, self._grace)))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def beat(self) -> None:
+        """Once. Raises GatewayError."""
+        orgs, models = self._grace.wanted()
+        told = await self._beat(orgs, models)
+        self._breaker.succeeded()
+        self._outbox.heard(told.store_epoch)
+        await self._grace.heard(orgs, told)
+
+    async def _run(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                await self.beat()
+            except GatewayError as error:
+                if not self._breaker.open:
+                    log.warning("heartbeat_failed", cause=str(error))
+            if self._breaker.open:
+                await asyncio.sleep(PROBE_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._every)
+
+
+async def tidy(data_dir: Path, outbox: Outbox, grace: Grace) -> None:
+    """Now and then: take in what is abandoned, drop what is old. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(TIDY_SECONDS)
+        try:
+            for found in slot.abandoned(data_dir):
+                await take_in(found, outbox, grace)
+            await asyncio.to_thread(outbox.tidy)
+        except OSError as error:
+            log.warning("tidy_failed", cause=str(error))
+
+
+async def take_in(found: slot.Slot, outbox: Outbox, grace: Grace) -> None:
+    """Move what a gone edge left into our outbox. What it spent of its share stays written down,
+    for the case that it starts again. Raises OSError."""
+    try:
+        items = outbox.adopt(found.path)
+        book = grace_file.load(found.path)
+        items += grace.resume(book, outbox.known)
+        await outbox.flushed()
+        if any(book.spent.values()):
+            await asyncio.to_thread(grace_file.replace, found.path / grace_file.NAME, book.dump())
+        else:
+            (found.path / grace_file.NAME).unlink(missing_ok=True)
+        for segment in journal.segments(found.path):
+            segment.unlink()
+        if items:
+            log.info("adopted", edge=found.edge_id, items=items)
+    finally:
+        found.remove()

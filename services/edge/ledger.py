@@ -1,0 +1,22 @@
+"""The ledger as requests see it: quota while it answers, this edge's fail-open shares beside it."""
+
+from collections.abc import Sequence
+
+from gateway.quota.v1.quota_pb2 import CheckpointItem, CheckpointResult
+from services.edge.clients import QuotaClient
+from services.edge.grace import Grace
+
+
+class Ledger:
+    """Checkpoints go where the hold is."""
+
+    def __init__(self, quota: QuotaClient, grace: Grace) -> None:
+        self._quota = quota
+        self._grace = grace
+
+    async def checkpoint(self, items: Sequence[CheckpointItem]) -> Sequence[CheckpointResult]:
+        """Raises GatewayError where the ledger would have to be asked and does not answer."""
+        here = [self._grace.checkpoint(item) for item in items]
+        there = [item for item, result in zip(items, here, strict=True) if result is None]
+        told = iter(await self._quota.checkpoint(there) if there else ())
+        return [next(told) if result is None else result for result in here]

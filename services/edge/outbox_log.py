@@ -1,0 +1,68 @@
+"""What an outbox writes: items handed over, and up to which number they are booked."""
+
+import json
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from google.protobuf.json_format import MessageToDict
+
+from gateway.quota.v1.quota_pb2 import SettleItem
+from services.common.logs import logger
+from services.edge import journal
+
+log = logger("outbox")
+
+KEPT_MS = 10 * 60_000
+"""How long booked items are kept to be sent again."""
+
+_KIND = struct.Struct("<BQ")
+_HANDED_OVER, _BOOKED = 1, 2
+_REFUSED = "refused.jsonl"
+
+
+class Kept(NamedTuple):
+    """What a journal holds: items not booked yet, items booked lately, the highest number."""
+
+    waiting: list[SettleItem]
+    booked: list[SettleItem]
+    highest: int
+
+
+def restore(directory: Path, now_ms: int) -> Kept:
+    found: dict[int, tuple[int, bytes]] = {}
+    done = 0
+    for record in journal.read(directory):
+        kind, number = _KIND.unpack_from(record.body)
+        if kind == _BOOKED:
+            done = max(done, number)
+        else:
+            found[number] = (record.time_ms, record.body[_KIND.size :])
+    since = now_ms - KEPT_MS
+    late = [body for n, (time_ms, body) in found.items() if n <= done and time_ms > since]
+    return Kept(
+        [SettleItem.FromString(body) for n, (_, body) in found.items() if n > done],
+        [SettleItem.FromString(body) for body in late],
+        max([done, *found]),
+    )
+
+
+def handed_over(number: int, item: SettleItem) -> bytes:
+    return _KIND.pack(_HANDED_OVER, number) + item.SerializeToString()
+
+
+def booked(number: int) -> bytes:
+    """Everything up to ``number`` is booked."""
+    return _KIND.pack(_BOOKED, number)
+
+
+def set_aside(directory: Path, item: SettleItem, reason: str, detail: str) -> None:
+    """Keep an item that the ledger will never take, for a person to look at."""
+    line = json.dumps({"reason": reason, "detail": detail, "item": MessageToDict(item)})
+    try:
+        path = directory / _REFUSED
+        path.touch(mode=0o600)
+        with path.open("a") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        log.error("refused_not_noted", cause=str(error))
