@@ -11,13 +11,13 @@ from services.common.kv import Kv
 
 
 class Script:
-    """One script, read from its file. All keys of a call must lie in one slot."""
+    """One script, joined from its files and texts. All keys of a call must lie in one slot."""
 
-    def __init__(self, path: Path) -> None:
-        self._text = path.read_text()
+    def __init__(self, *pieces: Path | str) -> None:
+        self._text = "".join(p if isinstance(p, str) else p.read_text() for p in pieces)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, kv: Kv, keys: Sequence[str], args: Sequence[str]) -> Any:
+    async def run(self, kv: Kv, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """What the script returns. A node that does not have it yet is given its text; a script
         that is not known has not run, so nothing happens twice."""
         try:

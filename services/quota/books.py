@@ -72,6 +72,18 @@ class Books:
             found.append(Lease(rid, Owner(org, user, key), int(end_ms)))
         return found
 
+    async def first_ends(self, orgs: Sequence[str]) -> list[int | None]:
+        """When the first open hold of each organisation ends; None where none is open."""
+
+        async def read(kv: Kv) -> list[Any]:
+            pipe = kv.pipeline(transaction=False)
+            for org in orgs:
+                pipe.zrange(keys.holds(org), 0, 0, withscores=True)
+            return list(await pipe.execute())
+
+        rows = await self._door.ask(read) if orgs else []
+        return [int(row[0][1]) if row else None for row in rows]
+
     async def organisations(self, after: str, count: int) -> list[str]:
         """Ids of all organisations, living and deleted, in their order behind ``after``."""
 

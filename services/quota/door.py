@@ -1,14 +1,12 @@
 """The only door to the KV: bounded in time, closed to cancellation, one translation of failures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
-
-from redis.exceptions import NoScriptError
 
 from services.common.errors import Unavailable
 from services.common.kv import Kv, kv_errors
-from services.quota.scripts import Script
+from services.common.script import Script
 
 Answer = TypeVar("Answer")
 
@@ -38,17 +36,9 @@ class Door:
         except TimeoutError as error:
             raise Unavailable("the KV does not answer") from error
 
-    async def run(self, script: Script, names: list[str], args: Iterable[str | int]) -> Any:
+    async def run(self, script: Script, names: list[str], args: Sequence[str | int]) -> Any:
         """One script call."""
-        values = [*names, *args]
-
-        async def call(kv: Kv) -> Any:
-            try:
-                return await kv.evalsha(script.digest, len(names), *values)
-            except NoScriptError:
-                return await kv.eval(script.text, len(names), *values)
-
-        return await self.ask(call)
+        return await self.ask(lambda kv: script.run(kv, names, args))
 
     async def ping(self) -> None:
         """Raises Unavailable while the KV does not answer."""

@@ -1,17 +1,11 @@
-"""The ledger's Lua scripts, as texts with their digests."""
+"""The ledger's Lua scripts: each behind the pieces that all of them share."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "scripts"
+from services.common.script import Script
 
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    name: str
-    text: str
-    digest: str
+FOLDER = Path(__file__).parent / "scripts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +18,8 @@ class Scripts:
     snapshot: Script
 
 
-def load(folder: Path = _FOLDER, clock: str | None = None) -> Scripts:
-    """Every script with the shared pieces in front of it. ``clock`` replaces the piece that tells
-    the time."""
-    front = (clock or (folder / "clock.lua").read_text()) + (folder / "ledger.lua").read_text()
-
-    def joined(name: str) -> Script:
-        text = front + (folder / f"{name}.lua").read_text()
-        return Script(name, text, hashlib.sha1(text.encode()).hexdigest())
-
-    return Scripts(*map(joined, ("reserve", "checkpoint", "settle", "share", "reset", "snapshot")))
+def load(folder: Path = FOLDER, clock: str | None = None) -> Scripts:
+    """All scripts of a folder. ``clock`` replaces the piece that tells the time."""
+    front = (clock or folder / "clock.lua", folder / "ledger.lua")
+    names = ("reserve", "checkpoint", "settle", "share", "reset", "snapshot")
+    return Scripts(*(Script(*front, folder / f"{name}.lua") for name in names))

@@ -16,9 +16,10 @@ from services.quota.store import LedgerStore
 
 log = logger("sweeper")
 
-_ROUND = 100
+_ROUND = 1_000
 """Organisations looked at in one pass beside those seen by this process."""
 
+_ORGS_AT_ONCE = 200
 _AT_ONCE = 256
 _MAX_SEEN = 10_000
 
@@ -68,25 +69,31 @@ class Sweeper:
         """One pass; answers how many holds expired."""
         others = await self._books.organisations(self._after, _ROUND)
         self._after = others[-1] if len(others) == _ROUND else ""
+        orgs = list(dict.fromkeys([*self._seen, *others]))
         expired = 0
-        for org in dict.fromkeys([*self._seen, *others]):
-            expired += await self._sweep(org)
+        for start in range(0, len(orgs), _ORGS_AT_ONCE):
+            part = orgs[start : start + _ORGS_AT_ONCE]
+            for org, end_ms in zip(part, await self._books.first_ends(part), strict=True):
+                if end_ms is None:
+                    self._seen.pop(org, None)
+                elif end_ms <= self._clock():
+                    expired += await self._expire(org)
         if expired:
             self._expired.inc(expired)
             log.info("holds_expired", count=expired)
         return expired
 
-    async def _sweep(self, org: str) -> int:
+    async def _expire(self, org: str) -> int:
+        """Ends what is due in one organisation."""
         expired = 0
-        while leases := await self._books.leases(org, _AT_ONCE):
+        while True:
             now = self._clock()
+            leases = await self._books.leases(org, _AT_ONCE)
             due = [lease for lease in leases if lease.end_ms <= now]
             settled = await self._store.settle([_expiry(lease, now) for lease in due])
             expired += sum(answer.code == "OK" for answer in settled)
             if len(due) < _AT_ONCE or "ALIVE" in [answer.code for answer in settled]:
                 return expired
-        self._seen.pop(org, None)
-        return expired
 
 
 def _expiry(lease: Lease, now_ms: int) -> Settle:

@@ -17,8 +17,6 @@ from tests.quota.duel import Duel, ask, charge, note
 from tests.quota.mutants import MUTANTS, Mutant
 from tests.quota.world import TEST_CLOCK, World, name, world
 
-FOLDER = Path(scripts.__file__).parent / "scripts"
-
 
 @pytest.fixture
 async def clocked(kv_url: str) -> AsyncIterator[World]:
@@ -27,7 +25,7 @@ async def clocked(kv_url: str) -> AsyncIterator[World]:
 
 
 def mutate(mutant: Mutant, into: Path) -> Scripts:
-    shutil.copytree(FOLDER, into)
+    shutil.copytree(scripts.FOLDER, into)
     path = into / f"{mutant.script}.lua"
     text = path.read_text()
     assert text.count(mutant.right) == 1, f"{mutant.name}: the script has changed"

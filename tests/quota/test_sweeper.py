@@ -74,8 +74,7 @@ async def test_a_late_settle_corrects_an_expiry_by_the_difference(duel: Duel) ->
 async def test_organisations_of_processes_that_are_gone_are_swept_in_their_turn(
     duel: Duel,
 ) -> None:
-    for n in range(250):
-        await duel.kv.zadd("orgs", {f"org_{n:03}": 0})
+    await duel.kv.zadd("orgs", {f"org_{n:04}": 0 for n in range(2_500)})
     await duel.reserve(ask(duel, 0))
     await duel.clock(START + LEASE_MS)
     one = sweeper(duel)
