@@ -3,6 +3,7 @@ fix."""
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -13,8 +14,21 @@ import uvloop
 from services.common.settings import SettingsError
 
 
+_YOUNG, _MIDDLE, _OLD = 20_000, 20, 100
+"""Objects that a collection waits for, and how many younger ones an older one waits for."""
+
+
+def settle_heap() -> None:
+    """What exists at the end of the start stays for ever: the garbage collector need not look at
+    it again and again (a sixth of the edge's time under load)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
+
+
 async def until_signal() -> None:
-    """Return at the first SIGTERM or SIGINT."""
+    """Return at the first SIGTERM or SIGINT. The start is over when this is called."""
+    settle_heap()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
