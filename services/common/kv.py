@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import redis.exceptions as failures
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -20,6 +20,7 @@ from services.common.channel import is_local
 from services.common.errors import Internal, Unavailable
 from services.common.kv_cluster import ClusterKv
 from services.common.kv_sentinel import SentinelKv
+from services.common.kv_wire import PACKED
 from services.common.settings import SettingsError
 
 Kv = Redis
@@ -61,10 +62,11 @@ def open_kv(url: str, *, timeout_ms: int, connections: int, cluster: bool = Fals
     }
     hosts, name, options = _understood(url)
     options |= bounds
-    if cluster:
-        return ClusterKv(hosts, options, connections=connections, timeout=timeout)
     if name:
         return SentinelKv(hosts, name, options, connections=connections, timeout=timeout)
+    options["connection_class"] = PACKED[options.get("connection_class", Connection)]
+    if cluster:
+        return ClusterKv(hosts, options, connections=connections, timeout=timeout)
     pool = BlockingConnectionPool(max_connections=connections, timeout=timeout, **options)
     return Redis.from_pool(pool)
 

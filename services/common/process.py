@@ -13,7 +13,6 @@ import uvloop
 
 from services.common.settings import SettingsError
 
-
 _YOUNG, _MIDDLE, _OLD = 20_000, 20, 100
 """Objects that a collection waits for, and how many younger ones an older one waits for."""
 
