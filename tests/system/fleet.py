@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,9 +164,11 @@ def fleet(
     kv_url: str | None = None,
     settings: dict[str, str] | None = None,
     edge_settings: Sequence[dict[str, str]] = (),
+    quota_way: Callable[[str], str] = str,
 ) -> Iterator[Fleet]:
     """Start everything, give it, stop everything. ``settings`` go to every process,
-    ``edge_settings`` to the edges one by one."""
+    ``edge_settings`` to the edges one by one; ``quota_way`` answers where edges reach quota, given
+    where it is."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
         url = kv_url or stack.enter_context(kv.running(directory / "kv"))
@@ -180,7 +182,7 @@ def fleet(
             GATEWAY_SERVICE_TOKEN=SERVICE_TOKEN,
             GATEWAY_MASTER_KEY=MASTER_KEY,
             GATEWAY_AUTH_TARGET=_target(auth_addresses),
-            GATEWAY_QUOTA_TARGET=_target(quota_addresses),
+            GATEWAY_QUOTA_TARGET=quota_way(_target(quota_addresses)),
             GATEWAY_AUTH_METRICS_LISTEN="",
             GATEWAY_QUOTA_METRICS_LISTEN="",
             GATEWAY_EDGE_METRICS_LISTEN="",
