@@ -46,21 +46,24 @@ def gw(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_p
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway_log() -> io.StringIO:
     return io.StringIO()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway(kv_url: str, gateway_log: io.StringIO) -> Iterator[World]:
-    """A whole gateway in a thread, that does not log to where gw writes."""
+    """A whole gateway in a thread, that does not log to where gw writes. A module's own: the tests
+    of other rooms read what a gateway logs."""
     before = structlog.get_config()
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(gateway_log), cache_logger_on_first_use=False
     )
-    with world(kv_url) as made:
-        yield made
-    structlog.configure(**before)
+    try:
+        with world(kv_url) as made:
+            yield made
+    finally:
+        structlog.configure(**before)
 
 
 @pytest.fixture
