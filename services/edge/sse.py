@@ -69,7 +69,8 @@ class Sieve:
         return ready
 
     def _sift(self, event: bytes) -> bytes:
-        if b'"usage"' not in event or (not self._withhold and _NOTHING in event):
+        times = event.count(b'"usage"')
+        if not times or (times == 1 and not self._withhold and _NOTHING in event):
             return event
         document = payload(event)
         if document is None:
@@ -112,7 +113,7 @@ def encode(document: dict[str, Any]) -> bytes:
 
 def _last_end(data: bytes | bytearray, start: int) -> int:
     """Where the last whole event ends."""
-    if b"\r" not in data:
+    if data.find(b"\r", start) < 0:
         found = data.rfind(b"\n\n", start)
         return found + 2 if found >= 0 else 0
     end = 0

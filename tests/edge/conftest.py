@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.edge.world import World, world
+
+settings.register_profile("edge", deadline=None)
+settings.load_profile("edge")
 
 
 @pytest.fixture(scope="session")
