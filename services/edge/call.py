@@ -10,6 +10,7 @@ from services.edge.admission import Admission, Caller
 from services.edge.alarm import Alarm
 from services.edge.api import Api
 from services.edge.catalog import Catalog, Target
+from services.edge.charge import Charge
 from services.edge.dispatch import Answer, Dispatch, Order
 from services.edge.errors import ApiError
 from services.edge.exchange import Exchange
@@ -19,7 +20,7 @@ from services.edge.openai import Ask
 from services.edge.relay import Relay
 from services.edge.running import Run, Running
 from services.edge.settlements import Settlements
-from services.edge.usage import Charge, Tokens
+from services.edge.usage import Tokens
 
 
 @dataclass(frozen=True, slots=True)

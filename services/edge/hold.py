@@ -8,8 +8,9 @@ from gateway.quota.v1 import quota_pb2
 from services.common.ids import new_reservation_id
 from services.edge.bounds import Bound
 from services.edge.catalog import Target
+from services.edge.charge import Charge
 from services.edge.openai import Ask
-from services.edge.usage import Charge, Tokens
+from services.edge.usage import Tokens
 
 _FIELDS = {
     "input": "input_tokens",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from services.edge import faults
 from services.edge.alarm import Alarm
 from services.edge.api import Api
+from services.edge.charge import Charge, final_charge
 from services.edge.dispatch import Answer
 from services.edge.document import MAX_DOCUMENT, read_document
 from services.edge.errors import ApiError
@@ -28,7 +29,6 @@ from services.edge.upstream import (
     returned_headers,
     transport_errors,
 )
-from services.edge.usage import Charge, final_charge
 from services.edge.window import Window
 
 _GOODBYE_SECONDS = 1.0

@@ -5,7 +5,7 @@ document or over the chunks of a stream. Per field the largest value seen counts
 summed: some providers report running totals, some split the fields over chunks.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import orjson
@@ -220,31 +220,3 @@ def _details(usage: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
             found: dict[str, Any] = usage[name]
             return found
     return {}
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What to book: ``billable`` false releases the hold."""
-
-    tokens: Tokens
-    billable: bool = True
-    flags: tuple[str, ...] = ()
-
-
-def final_charge(meter: Meter, estimated_input: int, *, complete: bool) -> Charge:
-    """The charge for an answer that began. ``complete`` is false when it was cut short, by the
-    client or by the provider."""
-    partial = () if complete else ("partial",)
-    if meter.bad:
-        own = Tokens(input=estimated_input, output=meter.count(), extra_units=meter.extra())
-        return Charge(own, flags=("anomaly", *partial))
-    if meter.seen is not None:
-        tokens = replace(meter.seen, extra_units=meter.extra())
-        if not complete:
-            tokens = replace(tokens, output=max(tokens.output, meter.count()))
-        return Charge(tokens, flags=partial)
-    delivered = meter.count()
-    if meter.failed and not delivered:
-        return Charge(Tokens(), billable=False)
-    own = Tokens(input=estimated_input, output=delivered, extra_units=meter.extra())
-    return Charge(own, flags=("estimated", *partial))

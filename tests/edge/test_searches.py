@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from services.edge.charge import final_charge
 from services.edge.chat import CHAT
 from services.edge.errors import ApiError
 from services.edge.openai import Ask
 from services.edge.responses import RESPONSES
 from services.edge.sse import Sieve
-from services.edge.usage import final_charge
 
 SEARCH = {"type": "web_search_call", "status": "completed"}
 OUTPUT = [

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.edge.charge import Charge, final_charge
 from services.edge.usage import (
     BadUsage,
-    Charge,
     Meter,
     Tokens,
-    final_charge,
     find_usage,
     parse_usage,
     text_size,

@@ -1,0 +1,33 @@
+"""What an answer costs, by how it ended. Pure."""
+
+from dataclasses import dataclass, replace
+
+from services.edge.usage import Meter, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What to book: ``billable`` false releases the hold."""
+
+    tokens: Tokens
+    billable: bool = True
+    flags: tuple[str, ...] = ()
+
+
+def final_charge(meter: Meter, estimated_input: int, *, complete: bool) -> Charge:
+    """The charge for an answer that began. ``complete`` is false when it was cut short, by the
+    client or by the provider."""
+    partial = () if complete else ("partial",)
+    if meter.bad:
+        own = Tokens(input=estimated_input, output=meter.count(), extra_units=meter.extra())
+        return Charge(own, flags=("anomaly", *partial))
+    if meter.seen is not None:
+        tokens = replace(meter.seen, extra_units=meter.extra())
+        if not complete:
+            tokens = replace(tokens, output=max(tokens.output, meter.count()))
+        return Charge(tokens, flags=partial)
+    delivered = meter.count()
+    if meter.failed and not delivered:
+        return Charge(Tokens(), billable=False)
+    own = Tokens(input=estimated_input, output=delivered, extra_units=meter.extra())
+    return Charge(own, flags=("estimated", *partial))
