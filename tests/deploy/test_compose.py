@@ -68,9 +68,10 @@ def test_what_scales_has_no_port_and_no_name_of_its_own(name: str) -> None:
     assert "container_name" not in service
 
 
-def test_the_edges_do_not_share_their_data_directory() -> None:
+def test_what_an_edge_leaves_behind_is_found_by_another_one() -> None:
     mounts = [volume for volume in SERVICES["edge"]["volumes"] if isinstance(volume, str)]
-    assert mounts == ["/data"]
+    assert mounts == ["edges:/data"]
+    assert "edges" in project()["volumes"]
 
 
 @pytest.mark.parametrize("name", ["edge", "auth", "quota", "valkey"])

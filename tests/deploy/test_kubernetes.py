@@ -269,3 +269,19 @@ def test_a_cluster_of_six_keeps_each_write_on_two_nodes() -> None:
         o for n, o in of_kind("everything", "ConfigMap").items() if n.startswith("gateway-")
     ]
     assert config["data"]["GATEWAY_KV_CLUSTER"] == "true"
+
+
+def test_the_edges_disk_outlives_the_container_and_with_the_component_the_pod() -> None:
+    def disk(overlay: str) -> Object:
+        spec = pod(of_kind(overlay, "Deployment")["edge"])
+        (volume,) = [v for v in spec["volumes"] if v["name"] == "data"]
+        assert isinstance(volume, dict)
+        return volume
+
+    assert disk("prod") == {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}
+    assert disk("everything") == {
+        "name": "data",
+        "persistentVolumeClaim": {"claimName": "edge-data"},
+    }
+    claim = of_kind("everything", "PersistentVolumeClaim")["edge-data"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]

@@ -34,6 +34,8 @@ def exposed() -> CollectorRegistry:
     facts: dict[str, object] = {"operation": "chat", "provider": "openai", "first_byte_ms": 1}
     edge.finished(200, {**facts, "input_tokens": 1, "output_tokens": 1}, 0.1)
     edge.settled("booked")
+    edge.outages.watch(lambda: True, lambda: False)
+    edge.outages.grace.labels("admitted").inc()
     edge.upstream_failures.labels("openai", "upstream_error").inc()
     rpc = RpcMetrics(registry)
     rpc.calls.labels("/gateway.quota.v1.QuotaService/ReserveQuota", "OK").inc()
