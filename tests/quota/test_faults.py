@@ -63,8 +63,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 async def own(server: Server) -> AsyncIterator[World]:
-    """A ledger with the waits of a real process, over a KV that is this test's alone."""
-    async with world(server.url, wait=0.25) as made:
+    """A ledger over a KV that is this test's alone."""
+    async with world(server.url) as made:
         yield made
 
 
@@ -72,8 +72,8 @@ async def test_a_frozen_kv_is_answered_unavailable_within_300_ms(
     server: Server, own: World
 ) -> None:
     owner = await own.owner()
-    async with serving(own) as rpc:
-        await rpc.reserve(reserve_item(owner))
+    # The waits of a real process.
+    async with world(server.url, wait=0.25) as hasty, serving(hasty) as rpc:
         with server.frozen():
             calls = [rpc.reserve(reserve_item(owner)) for _ in range(40)]
             for error in await asyncio.gather(*calls, return_exceptions=True):
