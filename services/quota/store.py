@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from services.common import keys
+from services.common.errors import Unavailable
 from services.common.kv import Kv
 from services.common.kv_cluster import ClusterKv
 from services.quota.door import Door
@@ -35,6 +36,7 @@ _BATCH = 256
 
 _DAYS_KEPT_MS = 3 * 24 * 60 * 60_000
 _EDGE_ALIVE_MS = 60_000
+_RETRY_MS = 1_000
 
 Item = TypeVar("Item", Reserve, Checkpoint, Settle)
 Answer = TypeVar("Answer")
@@ -48,7 +50,10 @@ class LedgerStore:
         self._scripts = scripts
 
     async def reserve(self, items: Sequence[Reserve]) -> list[Granted | Refused]:
-        return await self._batched(items, self._reserve)
+        """One organisation's KV node may be away: its items are refused, the others are not. Raises
+        Unavailable when nothing could be decided."""
+        away = Refused("STORE_UNAVAILABLE", retry_ms=_RETRY_MS)
+        return await self._batched(items, self._reserve, away)
 
     async def checkpoint(self, items: Sequence[Checkpoint]) -> list[Checked]:
         return await self._batched(items, self._checkpoint)
@@ -105,8 +110,10 @@ class LedgerStore:
         self,
         items: Sequence[Item],
         send: Callable[[str, Sequence[Item]], Awaitable[list[Answer]]],
+        away: Answer | None = None,
     ) -> list[Answer]:
-        """Answers in the order of the items, one call per organisation and ``_BATCH`` items."""
+        """Answers in the order of the items, one call per organisation and ``_BATCH`` items.
+        ``away`` answers for items whose call failed where others did not."""
         places: dict[str, list[int]] = defaultdict(list)
         for place, item in enumerate(items):
             places[item.owner.org].append(place)
@@ -115,12 +122,17 @@ class LedgerStore:
             for org, mine in places.items()
             for start in range(0, len(mine), _BATCH)
         ]
-        answers: list[Any] = [None] * len(items)
         calls = [send(org, [items[n] for n in part]) for org, part in parts]
-        done = await asyncio.gather(*calls)
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        failures = [found for found in done if isinstance(found, BaseException)]
+        for failure in failures:
+            if away is None or len(failures) == len(done) or not isinstance(failure, Unavailable):
+                raise failure
+        answers: list[Any] = [away] * len(items)
         for (_, part), replies in zip(parts, done, strict=True):
-            for place, reply in zip(part, replies, strict=True):
-                answers[place] = reply
+            if not isinstance(replies, BaseException):
+                for place, reply in zip(part, replies, strict=True):
+                    answers[place] = reply
         return answers
 
     async def _reserve(self, org: str, items: Sequence[Reserve]) -> list[Granted | Refused]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -221,3 +222,37 @@ async def test_a_door_forgets_no_failure_of_those_who_left(server: Server, own: 
         await asyncio.sleep(0.3)
     assert isinstance((await store.reserve([reserve(owner)]))[0], Granted)
     await client.aclose()
+
+
+class _Partly(Door):
+    """A KV of which the node of some organisations is away."""
+
+    away: frozenset[str] = frozenset()
+
+    async def run(self, script: Any, names: list[str], args: Any) -> Any:
+        if any(org in names[0] for org in self.away):
+            raise Unavailable("the KV does not answer")
+        return await super().run(script, names, args)
+
+
+async def test_organisations_of_a_node_that_is_away_do_not_take_others_with_them(
+    ledger: World,
+) -> None:
+    door = _Partly(ledger.kv, timeout=5)
+    store = LedgerStore(door, scripts.load())
+    here, there = await ledger.owner(), await ledger.owner()
+    door.away = frozenset({there.org})
+    asks = [reserve(there), reserve(here), reserve(there)]
+    answers = await store.reserve(asks)
+    assert [getattr(a, "reason", "granted") for a in answers] == [
+        "STORE_UNAVAILABLE",
+        "granted",
+        "STORE_UNAVAILABLE",
+    ]
+    with pytest.raises(Unavailable):
+        await store.reserve(asks[:1])
+    with pytest.raises(Unavailable):
+        await store.settle([settle(ask, 1) for ask in asks])
+    door.away = frozenset()
+    settled = await store.settle([settle(ask, 1) for ask in asks])
+    assert [s.code for s in settled] == ["OK", "DUP", "OK"], "what could be booked was booked"
