@@ -5,6 +5,7 @@ Reading raises InvalidField for one item; prices raise Unpriced.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common import keys
@@ -22,14 +23,15 @@ _WORD = re.compile(r"[!-~]{1,256}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 _OPERATION = re.compile(r"[a-z0-9_.-]{0,64}")
 _FLAGS = ("estimated", "partial", "anomaly", "unreconciled", "cached")
+_DAY_MS = 86_400_000
+_REMEMBERED = 10_000
 _KINDS = {pb.SETTLE_OUTCOME_CHARGED: "charge", pb.SETTLE_OUTCOME_RELEASED: "release"}
 
 
 def reserve(item: pb.ReserveItem, prices: PriceBook, now_ms: int) -> Reserve:
     _require(_WORD, "fingerprint", item.fingerprint)
-    _require(_WORD, "model", item.model)
+    _check_names(item.model, item.operation)
     _require(_NAME, "requested_model", item.requested_model)
-    _require(_OPERATION, "operation", item.operation)
     _require(_NAME, "request_id", item.request_id)
     most = _tokens("bound", item.bound)
     if not 0 <= item.min_output_tokens <= most.output:
@@ -86,17 +88,18 @@ def settle(item: pb.SettleItem, prices: PriceBook, now_ms: int) -> Settle:
             raise InvalidField("flags", f"may hold {', '.join(_FLAGS)}; not {flag[:32]!r}")
     if item.fingerprint:
         _require(_WORD, "fingerprint", item.fingerprint)
-    _require(_OPERATION, "operation", item.operation)
     _require(_NAME, "request_id", item.request_id)
     if not 0 <= item.held_nano_usd <= 2**53:
         raise InvalidField("held_nano_usd", "must be the hold's nano-USD, or 0")
     used, cost = Tokens(), 0
     if kind == "charge":
-        _require(_WORD, "model", item.model)
+        _check_names(item.model, item.operation)
         used = _tokens("usage", item.usage)
         cost = _cost(prices.price(item.model, item.service_tier, admit_ms or now_ms), used)
         if "anomaly" in item.flags and item.held_nano_usd:
             cost = min(cost, item.held_nano_usd)
+    else:
+        _require(_OPERATION, "operation", item.operation)
     return Settle(
         id=_id("reservation_id", item.reservation_id),
         kind=kind,
@@ -130,11 +133,18 @@ def model_price(model: str, prices: PriceBook, now_ms: int) -> pb.ModelPrice:
 
 
 def _owner(owner: pb.Owner) -> Owner:
-    return Owner(
-        _id("owner.org_id", owner.org_id),
-        _id("owner.user_id", owner.user_id),
-        _id("owner.key_id", owner.key_id),
-    )
+    return _checked_owner(owner.org_id, owner.user_id, owner.key_id)
+
+
+@lru_cache(_REMEMBERED)
+def _checked_owner(org: str, user: str, key: str) -> Owner:
+    return Owner(_id("owner.org_id", org), _id("owner.user_id", user), _id("owner.key_id", key))
+
+
+@lru_cache(_REMEMBERED)
+def _check_names(model: str, operation: str) -> None:
+    _require(_WORD, "model", model)
+    _require(_OPERATION, "operation", operation)
 
 
 def _id(field: str, text: str) -> str:
@@ -174,8 +184,15 @@ def _cost(price: pricing.Price, used: Tokens) -> int:
 def _check_month(month: str, admit_ms: int) -> None:
     """An admission pays with its own month; with the next one when clocks differ around midnight,
     or when the organisation has seen the next one already."""
-    if not is_month(month) or (admit_ms and abs(number(month) - number(month_of(admit_ms))) > 1):
+    if not _month_fits(month, admit_ms // _DAY_MS):
         raise InvalidField("month", 'must be the month of admission, like "2026-11"')
+
+
+@lru_cache(_REMEMBERED)
+def _month_fits(month: str, day: int) -> bool:
+    if not is_month(month):
+        return False
+    return not day or abs(number(month) - number(month_of(day * _DAY_MS))) <= 1
 
 
 def _priced_output(price: pricing.Price, model: str, most: Tokens, prices: PriceBook) -> None:
