@@ -84,7 +84,6 @@ class Call:
         rooms = self._rooms
         longest = order.ask.choices * target.max_output_tokens
         run = Run(hold, order.api.meter(order.ask), longest=longest, window=rooms.first_window)
-        run.stop = order.alarm.stop
         rooms.running.add(run)
         relay: Relay | None = None
         ended: BaseException | None = None

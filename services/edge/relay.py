@@ -32,6 +32,7 @@ from services.edge.upstream import (
 from services.edge.window import Window
 
 _GOODBYE_SECONDS = 1.0
+_LAST_SECONDS = 3.0
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -110,6 +111,7 @@ class Relay:
     async def _stream(self, body: AsyncIterator[bytes]) -> None:
         headers = {**STREAM_HEADERS, **self.headers, **returned_headers(self._told)}
         self.begun = True
+        self.run.stop = self.alarm.stop  # an answer in one piece is paid for; it is not cut
         await self.exchange.start(200, headers)
         sieve = Sieve(self.run.meter, withhold=self.api.withhold(self.ask))
         last = b""
@@ -123,7 +125,7 @@ class Relay:
             await self._interrupted()
             return
         except (UpstreamFailed, EventTooLong):
-            await self.exchange.end(self._broken(faults.truncated()))
+            await self._end(self._broken(faults.truncated()), _LAST_SECONDS)
             return
         await self._finish(sieve, last)
         if sieve.done:
@@ -150,9 +152,9 @@ class Relay:
             meter.count()
         if sieve.done or meter.finished or meter.failed:
             self.complete = not meter.failed
-            await self.exchange.end(last)
+            await self._end(last, self.answer.target.provider.idle_timeout)
         else:
-            await self.exchange.end(last + self._broken(faults.truncated()))
+            await self._end(last + self._broken(faults.truncated()), _LAST_SECONDS)
 
     async def _interrupted(self) -> None:
         """Time is up, the client has left, or the ledger pays no more."""
@@ -161,9 +163,19 @@ class Relay:
         elif self.alarm.refusal is not None:
             error = from_refusal(self.alarm.refusal, self.ask.model, self.answer.target.model)
             self.exchange.facts["outcome"] = error.code
-            await self.exchange.end(self.api.cut_short(self.run.meter, self.ask, error))
+            last = self.api.cut_short(self.run.meter, self.ask, error)
+            await self._end(last, _LAST_SECONDS)
         else:
-            await self.exchange.end(self._broken(faults.timed_out().error))
+            await self._end(self._broken(faults.timed_out().error), _LAST_SECONDS)
+
+    async def _end(self, data: bytes, seconds: float) -> None:
+        """The last bytes. A client that does not read must not keep a hold alive."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.exchange.end(data)
+        except TimeoutError:
+            self.complete = False
+            self.exchange.facts["outcome"] = "client_stalled"
 
     def _broken(self, error: ApiError) -> bytes:
         self.exchange.facts["outcome"] = error.code

@@ -263,6 +263,19 @@ def test_a_revoked_key_ends_its_running_stream(gateway: World) -> None:
     assert set(gateway.settled(member).flags) == {"estimated", "partial"}
 
 
+def test_a_revoked_key_does_not_lose_an_answer_in_one_piece(gateway: World) -> None:
+    member = gateway.member()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(chat, gateway.url, member, messages=sim("delay=900"))
+        while not gateway.ask_quota(
+            "GetUsage", owner={"org_id": member.org, "user_id": member.user}
+        ).held_count:
+            time.sleep(0.01)
+        gateway.ask_auth("RevokeApiKey", user_id=member.user, key_id=member.key_id)
+        assert running.result(10).status == 200
+    assert chat(gateway.url, member).status == 401
+
+
 def test_a_running_stream_is_checkpointed_so_that_its_hold_lives(gateway: World) -> None:
     member = gateway.member()
     with ThreadPoolExecutor(1) as pool:

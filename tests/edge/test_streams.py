@@ -213,6 +213,17 @@ def test_a_slow_reader_holds_the_upstream_back(gateway: World, member: Member) -
         assert record["bytes"] < 12_000_000
 
 
+def test_a_reader_that_has_stopped_does_not_keep_its_hold(gateway: World, member: Member) -> None:
+    asked = body("") | {"model": "simulator/lorem"}
+    asked["messages"] = sim("tokens=90000 chunks=90000")
+    with raw_connection(gateway.url) as connection:
+        connection.sendall(raw_request(member, json.dumps(asked).encode()))
+        connection.recv(1_000)
+        entries = gateway.journal(member)  # waits until nothing is held, at most five seconds
+    [entry] = [e for e in entries if e.kind == "settle"]
+    assert set(entry.flags) == {"estimated", "partial"}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_r14_what_we_do_not_know_reaches_the_provider_unchanged(
     gateway: World, member: Member, stream: bool
