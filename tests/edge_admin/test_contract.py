@@ -20,6 +20,7 @@ from schemathesis.checks import (
 from starlette.routing import Route
 
 from services.edge.app import build
+from services.edge.elsewhere import REASONS
 from services.edge.openapi.document import document
 from tests.edge.world import World
 from tests.edge_admin.rest import Rest
@@ -69,10 +70,13 @@ OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
 
 
 def paths() -> set[str]:
-    """Every path of the data plane, as the edge mounts it, without the alias that lacks /v1."""
+    """Every path of the data plane, as the edge mounts it, without the alias that lacks /v1 and
+    without those that are there to be refused with the reason."""
     app: Any = build(MagicMock(), MagicMock(), MagicMock(), MagicMock())
     routes = app._rest.routes
-    found = {route.path.replace(":path}", "}") for route in routes if isinstance(route, Route)}
+    offered = {route.path for route in routes if isinstance(route, Route)}
+    offered -= {f"{prefix}{path}" for path in REASONS for prefix in ("", "/v1")}
+    found = {path.replace(":path}", "}") for path in offered}
     aliases = {path for path in found if f"/v1{path}" in found}
     return found - aliases
 
