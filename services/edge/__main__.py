@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from services.common import logs, metrics
 from services.common.dial import dial
@@ -73,15 +74,14 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             first_window=settings.first_window_tokens,
         )
         remote = Remote(auth_channel, quota_channel, service_token=token)
-        console = _console(remote, auth, token, catalog)
-        server = HttpServer(
-            app.build(
-                rooms, money.quota, readiness, counts, admin=[*admin_routes(remote), *console]
-            ),
-            listen=settings.listen,
-            drain_seconds=settings.drain_seconds,
-            max_connections=settings.max_connections,
-        )
+        people = [*admin_routes(remote), *_console(remote, auth, token, catalog)]
+        apart = bool(settings.admin_listen)
+        public = app.build(rooms, money.quota, readiness, counts, admin=() if apart else people)
+        server = _server(settings, settings.listen, public)
+        if apart:
+            await enter(
+                _beside(_server(settings, settings.admin_listen, app.build_admin(people, counts)))
+            )
         metrics.expose(registry, settings.metrics_listen)
         await server.start()
         log.info("listening", address=server.address, edge_id=money.grace.edge_id)
@@ -92,6 +92,24 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             await asyncio.sleep(settings.notice_seconds)
             await server.stop()
             log.info("stopped")
+
+
+def _server(settings: EdgeSettings, listen: str, served: ASGIApp) -> HttpServer:
+    return HttpServer(
+        served,
+        listen=listen,
+        drain_seconds=settings.drain_seconds,
+        max_connections=settings.max_connections,
+    )
+
+
+@asynccontextmanager
+async def _beside(admin: HttpServer) -> AsyncIterator[None]:
+    """The control plane's own listener (GATEWAY_ADMIN_LISTEN), up until the public one is down."""
+    await admin.start()
+    log.info("listening_for_admins", address=admin.address)
+    yield
+    await admin.stop()
 
 
 def _console(remote: Remote, auth: AuthClient, token: str, catalog: Catalog) -> list[BaseRoute]:

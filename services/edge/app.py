@@ -34,8 +34,8 @@ def build(
     """The application. ``admin`` are the control plane's routes."""
     models = Models(rooms)
     chat = Call(CHAT, rooms)
-    app = Starlette(
-        routes=[
+    app = _routed(
+        [
             *_both("/chat/completions", chat),
             *(
                 route
@@ -51,12 +51,25 @@ def build(
             *openapi_routes(),
             *admin,
         ],
+        metrics,
+    )
+    direct = Envelope(chat, metrics=metrics)
+    return _Fork({"/v1/chat/completions": direct, "/chat/completions": direct}, app)
+
+
+def build_admin(admin: Sequence[BaseRoute], metrics: EdgeMetrics) -> ASGIApp:
+    """The control plane alone, for a listener of its own."""
+    return _routed([Route("/healthz", Healthz()), *openapi_routes(), *admin], metrics)
+
+
+def _routed(routes: Sequence[BaseRoute], metrics: EdgeMetrics) -> Starlette:
+    app = Starlette(
+        routes=routes,
         middleware=[Middleware(Envelope, metrics=metrics)],
         exception_handlers={HTTPException: http_error},
     )
     app.router.redirect_slashes = False
-    direct = Envelope(chat, metrics=metrics)
-    return _Fork({"/v1/chat/completions": direct, "/chat/completions": direct}, app)
+    return app
 
 
 class _Fork:

@@ -11,6 +11,7 @@ class EdgeSettings(Settings):
     """Addresses are ``host:port``; port 0 picks a free one."""
 
     listen: str = Field("127.0.0.1:8787", validation_alias="GATEWAY_EDGE_LISTEN")
+    admin_listen: str = Field("", validation_alias="GATEWAY_ADMIN_LISTEN")
     metrics_listen: str = Field("127.0.0.1:9100", validation_alias="GATEWAY_EDGE_METRICS_LISTEN")
     auth_target: str = Field("127.0.0.1:50051", validation_alias="GATEWAY_AUTH_TARGET")
     quota_target: str = Field("127.0.0.1:50052", validation_alias="GATEWAY_QUOTA_TARGET")
