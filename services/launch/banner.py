@@ -22,6 +22,7 @@ def banner(settings: LaunchSettings, *, store: str) -> str:
 AI Gateway is ready. Ctrl-C stops it.
 
   OpenAI base URL   http://{edge}/v1
+  Console           http://{edge}/console
   Admin API         http://{edge}/admin
   gRPC              auth {settings.auth_listen}, quota {settings.quota_listen}
   Metrics           {", ".join(metrics) or "off"}

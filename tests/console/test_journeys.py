@@ -56,6 +56,7 @@ def test_from_signing_in_to_a_key_that_works_and_its_suspension(seen: Tab, rest:
 
     page.get_by_role("button", name="New key").click()
     dialog.get_by_label("Name").fill("laptop")
+    expect(dialog.get_by_label("Name")).to_have_value("laptop")
     dialog.get_by_role("button", name="Create key").click()
     expect(dialog.get_by_text("it is shown this once")).to_be_visible()
     dialog.get_by_role("button", name="Copy").first.click()
@@ -111,6 +112,18 @@ def test_filters_tabs_and_proofs_work_with_the_keyboard_and_the_mouse(
     page.get_by_label("Status").select_option("suspended")
     page.wait_for_url("**status=suspended**")
     expect(page.get_by_label("Status")).to_have_value("suspended")
+
+
+def test_the_overview_keeps_its_totals_fresh(seen: Tab, rest: Rest) -> None:
+    page = seen.page
+    page.clock.install()
+    seen.sign_in(ADMIN_KEY)
+    requests = page.locator("#totals .card").nth(1)
+    expect(requests).to_contain_text("Requests")
+    before = requests.inner_text()
+    rest.chat(rest.family()["api_key"])
+    page.clock.run_for(31_000)
+    expect(requests).not_to_have_text(before, use_inner_text=True)
 
 
 def test_the_first_tab_stop_skips_to_the_content(seen: Tab) -> None:

@@ -47,7 +47,8 @@ class Api:
             else:
                 answer.extend(message.get("body", b""))
 
-        await self._app(_scope(request, credential, call), _once(content), send)
+        scope = _scope(request, credential, call, len(content))
+        await self._app(scope, _once(content), send)
         if status >= 400:
             raise unknown_url(call.method, call.path)
         return orjson.loads(answer) if answer else {}
@@ -73,8 +74,11 @@ def path(*parts: str) -> str:
     return "/admin/" + "/".join(quote(part, safe="") for part in parts)
 
 
-def _scope(request: Request, credential: str, call: Call) -> Scope:
-    headers = [(b"authorization", f"Bearer {credential}".encode("latin-1", "replace"))]
+def _scope(request: Request, credential: str, call: Call, length: int = 0) -> Scope:
+    headers = [
+        (b"authorization", f"Bearer {credential}".encode("latin-1", "replace")),
+        (b"content-length", str(length).encode()),
+    ]
     if call.body is not None:
         headers.append((b"content-type", b"application/json"))
     if call.once:

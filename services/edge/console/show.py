@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -20,8 +21,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(usd=usd, count=count, when=when, day=day, month_name=month_name)
-    made.globals.update(share=share, months=months)
+    made.filters.update(usd=usd, count=count, when=when, day=day, month_name=month_name, mail=mail)
+    made.globals.update(share=share, months=months, state=state)
     return made
 
 
@@ -46,6 +47,19 @@ def when(text: str | None, nothing: str = "—") -> Markup:
     moment = datetime.fromisoformat(text).astimezone(UTC)
     shown = f"{moment.day} {moment:%b %Y, %H:%M} UTC"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, shown)
+
+
+def mail(address: str) -> Markup:
+    """An e-mail address that may be broken before its @, where a phone is narrow."""
+    name, at, host = address.rpartition("@")
+    return Markup("{}<wbr>{}{}").format(name, at, host) if at else escape(address)
+
+
+def state(key: dict[str, Any], now: float) -> str:
+    """A key's status; "expired" for one whose time is over."""
+    until = key["expires_at"]
+    over = until and datetime.fromisoformat(until).timestamp() <= now
+    return "expired" if over and key["status"] == "active" else str(key["status"])
 
 
 def day(text: str) -> str:
