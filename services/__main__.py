@@ -25,6 +25,7 @@ async def bring_up(crew: Crew, settings: LaunchSettings, lock: int, socket_path:
         child_environment(),
         redis_url=settings.redis_url or f"unix://{socket_path}",
         terminal=sys.stdout.isatty(),
+        sockets=socket_path.parent,
     )
     store = "REDIS_URL"
     if not settings.redis_url:

@@ -1,5 +1,6 @@
 """Which processes there are, what they are told, and when they count as healthy."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from services.common.settings import require_secret
 from services.common.tls import Identity
 from services.launch.crew import Plan
 from services.launch.data import KEY_FILES, kept_key
-from services.launch.kv import KvServer, answers
+from services.launch.kv import SOCKET_PATH_BYTES, KvServer, answers
 from services.launch.ports import reachable
 from services.launch.settings import LaunchSettings
 
@@ -33,10 +34,16 @@ def listens(settings: LaunchSettings) -> dict[str, str]:
 
 
 def environment(
-    settings: LaunchSettings, inherited: Mapping[str, str], *, redis_url: str, terminal: bool
+    settings: LaunchSettings,
+    inherited: Mapping[str, str],
+    *,
+    redis_url: str,
+    terminal: bool,
+    sockets: Path | None = None,
 ) -> dict[str, str]:
     """What the services are told: what we were told, and what we decided. Makes the keys that
-    nobody set. Raises SettingsError for a weak one."""
+    nobody set. Raises SettingsError for a weak one. With a directory for ``sockets``, the edge
+    speaks to auth and quota over unix sockets in it."""
     told = {
         **listens(settings),
         "PYTHONUNBUFFERED": "1",
@@ -47,6 +54,8 @@ def environment(
         "GATEWAY_QUOTA_TARGET": settings.quota_target
         or reachable("GATEWAY_QUOTA_LISTEN", settings.quota_listen),
     }
+    if sockets is not None:
+        told |= _by_socket(settings, sockets)
     if not settings.upstream:
         simulator = reachable("GATEWAY_SIMULATOR_LISTEN", settings.simulator_listen)
         told["GATEWAY_SIMULATOR_URL"] = settings.simulator_url or f"http://{simulator}/v1"
@@ -63,6 +72,23 @@ def environment(
         else:
             told[variable] = kept_key(settings.data_dir.absolute() / KEY_FILES[variable])
     return {**inherited, **told}
+
+
+def _by_socket(settings: LaunchSettings, directory: Path) -> dict[str, str]:
+    """Who listens on a unix socket, too, and is reached there: those whose place nobody chose.
+    Certificates are for the network, so with certificates the network it is."""
+    told = {}
+    places = (
+        ("AUTH", settings.auth_listen, settings.auth_target),
+        ("QUOTA", settings.quota_listen, settings.quota_target),
+    )
+    for name, listen, target in places:
+        path = directory / f"{name.lower()}.sock"
+        short = len(os.fsencode(path)) <= SOCKET_PATH_BYTES
+        if short and not target and not settings.tls_cert:
+            told[f"GATEWAY_{name}_LISTEN"] = f"{listen},unix:{path}"
+            told[f"GATEWAY_{name}_TARGET"] = f"unix:{path}"
+    return told
 
 
 def kv_plan(server: KvServer, directory: Path, socket_path: Path, lock: int) -> Plan:

@@ -138,7 +138,7 @@ class Gateway:
 
 @contextmanager
 def gateway(
-    upstream: Target, *, edges: int = 1, quotas: int = 1, workers: int = 1, **settings: str
+    upstream: Target, *, edges: int = 1, quotas: int = 1, **settings: str
 ) -> Iterator[Gateway]:
     told = {
         "GATEWAY_CATALOG": str(CATALOG),
@@ -148,9 +148,7 @@ def gateway(
         "GATEWAY_LOG_FORMAT": "json",
         **settings,
     }
-    if workers > 1:
-        told["GATEWAY_EDGE_WORKERS"] = str(workers)
-    with fleet(edges=edges, quotas=quotas, settings=told) as made:
+    with fleet(edges=edges, quotas=quotas, settings=told, sockets=quotas == 1) as made:
         org = made.organization("1000000")
         user = made.user(org, "bench@example.com", "1000000")
         key = made.key(user)["api_key"]

@@ -93,3 +93,30 @@ def test_a_terminal_gets_readable_logs_unless_told_otherwise(
     assert "GATEWAY_LOG_FORMAT" not in told(terminal=False)
     monkeypatch.setenv("GATEWAY_LOG_FORMAT", "json")
     assert told(terminal=True).get("GATEWAY_LOG_FORMAT") is None
+
+
+def by_socket(directory: Path) -> dict[str, str]:
+    settings = LaunchSettings.load()
+    return environment(settings, {}, redis_url="unix:///kv", terminal=False, sockets=directory)
+
+
+def test_on_one_machine_the_services_are_reached_by_socket_and_by_port() -> None:
+    found = by_socket(Path("/run/gw"))
+    assert found["GATEWAY_AUTH_LISTEN"] == "127.0.0.1:50051,unix:/run/gw/auth.sock"
+    assert found["GATEWAY_AUTH_TARGET"] == "unix:/run/gw/auth.sock"
+    assert found["GATEWAY_QUOTA_LISTEN"] == "127.0.0.1:50052,unix:/run/gw/quota.sock"
+    assert found["GATEWAY_QUOTA_TARGET"] == "unix:/run/gw/quota.sock"
+
+
+def test_a_place_that_was_chosen_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_QUOTA_TARGET", "dns:///quota:6002")
+    found = by_socket(Path("/run/gw"))
+    assert found["GATEWAY_QUOTA_TARGET"] == "dns:///quota:6002"
+    assert found["GATEWAY_QUOTA_LISTEN"] == "127.0.0.1:50052"
+    assert found["GATEWAY_AUTH_TARGET"] == "unix:/run/gw/auth.sock"
+
+
+def test_certificates_and_long_paths_keep_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert by_socket(Path("/" + "d" * 120))["GATEWAY_AUTH_TARGET"] == "127.0.0.1:50051"
+    monkeypatch.setenv("GATEWAY_TLS_CERT", "cert.pem")
+    assert by_socket(Path("/run/gw"))["GATEWAY_AUTH_TARGET"] == "127.0.0.1:50051"

@@ -165,10 +165,11 @@ def fleet(
     settings: dict[str, str] | None = None,
     edge_settings: Sequence[dict[str, str]] = (),
     quota_way: Callable[[str], str] = str,
+    sockets: bool = False,
 ) -> Iterator[Fleet]:
     """Start everything, give it, stop everything. ``settings`` go to every process,
     ``edge_settings`` to the edges one by one; ``quota_way`` answers where edges reach quota, given
-    where it is."""
+    where it is. With ``sockets`` the edges reach auth and quota, one of each, by unix socket."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
         url = kv_url or stack.enter_context(kv.running(directory / "kv"))
@@ -212,6 +213,10 @@ def fleet(
             [],
             directory,
         )
+        for service, one in (("AUTH", made.auths[0]), ("QUOTA", made.quotas[0])) if sockets else ():
+            path = f"unix:{directory}/{one.name}.sock"
+            one.environment[f"GATEWAY_{service}_LISTEN"] += f",{path}"
+            common[f"GATEWAY_{service}_TARGET"] = path
         for number in range(edges):
             address = f"127.0.0.1:{next(ports)}"
             more = {
