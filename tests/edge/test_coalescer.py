@@ -14,21 +14,18 @@ class Line:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.called = asyncio.Event()
         self.gate = asyncio.Event()
         self.error: GatewayError | None = None
         self.lost = 0
 
     async def __call__(self, items: list[int]) -> Sequence[int]:
         self.batches.append(items)
+        self.called.set()
         await self.gate.wait()
         if self.error is not None:
             raise self.error
         return [item * 2 for item in items[self.lost :]]
-
-
-async def until(line: Line, batches: int) -> None:
-    while len(line.batches) < batches:
-        await asyncio.sleep(0)
 
 
 async def test_a_lone_call_leaves_at_once() -> None:
@@ -44,7 +41,7 @@ async def test_what_gathers_during_a_call_is_the_next_call() -> None:
     line = Line()
     call = Coalescer(line, most=4)
     first = asyncio.create_task(call(0))
-    await until(line, 1)
+    await line.called.wait()
     others = [asyncio.create_task(call(n)) for n in range(1, 7)]
     await asyncio.sleep(0)
     line.gate.set()
@@ -56,7 +53,7 @@ async def test_a_cancelled_caller_takes_nobodys_result() -> None:
     line = Line()
     call = Coalescer(line)
     calls = [asyncio.create_task(call(n)) for n in range(5)]
-    await until(line, 1)
+    await line.called.wait()
     calls[0].cancel()
     calls[2].cancel()
     line.gate.set()
@@ -69,7 +66,7 @@ async def test_an_error_is_everybodys_of_that_call_and_nobody_elses() -> None:
     line.error = Unavailable("away")
     call = Coalescer(line)
     failing = [asyncio.create_task(call(n)) for n in range(3)]
-    await until(line, 1)
+    await line.called.wait()
     line.gate.set()
     results = await asyncio.gather(*failing, return_exceptions=True)
     assert all(isinstance(result, Unavailable) for result in results)
@@ -90,7 +87,7 @@ async def test_abandoned_items_do_not_wait_for_a_call_that_hangs() -> None:
     line = Line()
     call = Coalescer(line)
     first = asyncio.create_task(call(1))
-    await until(line, 1)
+    await line.called.wait()
     second = asyncio.create_task(call(2))
     await asyncio.sleep(0)
     call.abandon(Unavailable("away"))
