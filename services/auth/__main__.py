@@ -74,7 +74,7 @@ async def main() -> None:
     server = join(settings, kv, registry)
     for warning in await require_fit(kv, unsafe=settings.kv_unsafe):
         log.warning("kv", problem=warning)
-    expose(registry, settings.metrics_listen)
+    expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
     await server.start()
     await until_signal()
     await server.stop()

@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from services.common.tls import expires
+
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -37,8 +39,16 @@ class RpcMetrics:
         )
 
 
-def expose(registry: CollectorRegistry, listen: str) -> None:
-    """Serve ``/metrics`` on ``host:port`` from a thread; an empty ``listen`` serves none."""
+def expose(registry: CollectorRegistry, listen: str, *, certificate: str = "") -> None:
+    """Serve ``/metrics`` on ``host:port`` from a thread; an empty ``listen`` serves none. With
+    ``certificate``, a PEM file, they tell when it ends."""
+    if certificate:
+        ends = Gauge(
+            "gateway_certificate_expires_timestamp_seconds",
+            "When this process's certificate ends.",
+            registry=registry,
+        )
+        ends.set_function(lambda: expires(certificate))
     if listen:
         host, _, port = listen.rpartition(":")
         start_http_server(int(port), addr=host or "127.0.0.1", registry=registry)

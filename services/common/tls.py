@@ -5,6 +5,7 @@ A replacement that cannot be used yet (half written, key and certificate of diff
 left alone until it can; running connections are never cut.
 """
 
+import math
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -101,6 +102,15 @@ def channel_credentials(pem: Pem) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
         root_certificates=pem.ca, private_key=pem.key, certificate_chain=pem.cert
     )
+
+
+def expires(cert: str) -> float:
+    """When the certificate in a file ends, Unix seconds; NaN while it cannot be read."""
+    try:
+        found = x509.load_pem_x509_certificate(Path(cert).read_bytes())
+    except (OSError, ValueError):
+        return math.nan
+    return found.not_valid_after_utc.timestamp()
 
 
 def _not_after(pem: Pem) -> str:

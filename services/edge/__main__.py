@@ -82,7 +82,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             await enter(
                 _beside(_server(settings, settings.admin_listen, app.build_admin(people, counts)))
             )
-        metrics.expose(registry, settings.metrics_listen)
+        metrics.expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
         await server.start()
         log.info("listening", address=server.address, edge_id=money.grace.edge_id)
         try:

@@ -79,7 +79,7 @@ async def main() -> None:
         ],
         ready=door.ping,
     )
-    metrics.expose(registry, settings.metrics_listen)
+    metrics.expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
     await server.start()
     sweeping = asyncio.create_task(sweeper.run())
     await until_signal()

@@ -22,7 +22,7 @@ from services.common.border import HOT, Border
 from services.common.dial import dial
 from services.common.errors import NotFound, Unavailable
 from services.common.kv import open_kv
-from services.common.metrics import RpcMetrics
+from services.common.metrics import RpcMetrics, expose
 from services.common.serve import LIVE, Server
 from services.common.settings import ServiceSettings, SettingsError
 from services.common.tls import Identity, channel_credentials
@@ -283,3 +283,14 @@ async def test_the_probe_shows_its_certificate(
         assert await asyncio.to_thread(probe.main, address) == 0
         assert await asyncio.to_thread(probe.main, address, NAME) == 0
         assert await asyncio.to_thread(probe.main, address, "unknown") == 1
+
+
+def test_metrics_tell_when_the_certificate_ends(pki: Path) -> None:
+    registry = CollectorRegistry()
+    expose(registry, "", certificate=str(pki / "auth" / "tls.crt"))
+    ends = registry.get_sample_value("gateway_certificate_expires_timestamp_seconds")
+    expected = (NOW + datetime.timedelta(days=certs.SERVICE_DAYS)).timestamp()
+    assert ends == pytest.approx(expected, abs=2)
+    (pki / "auth" / "tls.crt").write_text("half a fi")
+    gone = registry.get_sample_value("gateway_certificate_expires_timestamp_seconds")
+    assert gone != gone  # NaN: the rest of the metrics must still be told
