@@ -225,6 +225,17 @@ def test_D1_the_edge_reaches_no_private_address_but_its_services(overlay: str) -
     assert "169.254.0.0/16" in block["except"], "the cloud's metadata service"
 
 
+@every_overlay
+def test_the_control_plane_is_not_where_clients_are(overlay: str) -> None:
+    edge = of_kind(overlay, "Deployment")["edge"]
+    assert environment(edge)["GATEWAY_ADMIN_LISTEN"] == "0.0.0.0:8788"
+    ports = {port["name"]: port["containerPort"] for port in container(edge)["ports"]}
+    assert ports["admin"] == 8788
+    (port,) = of_kind(overlay, "Service")["edge"]["spec"]["ports"]
+    assert port["targetPort"] == "http"
+    assert allowed(overlay, "edge", "ingress") == [(None, "http")]
+
+
 def test_each_deployment_has_exactly_one_autoscaler() -> None:
     for overlay in ("prod", "everything"):
         targets = [
