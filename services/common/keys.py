@@ -148,6 +148,12 @@ def journal(org: str) -> str:
     return f"journal:{{{org}}}"
 
 
+def journal_sums(org: str) -> str:
+    """Hash: ``<user>|<key>|<month>|<measure>`` to the sum of the journal's dropped entries, and
+    ``entries``."""
+    return f"journal:{{{org}}}:sums"
+
+
 def usage_records(org: str, month: str) -> str:
     """Hash: ``<day>|<user>|<key>|<model>|<measure>`` to an integer."""
     return f"usage:{{{org}}}:{month}"

@@ -1,7 +1,6 @@
 """The quota service as a process: settings, KV, prices, ledger, sweeper, server."""
 
 import asyncio
-import contextlib
 import time
 from functools import partial
 
@@ -18,6 +17,7 @@ from services.common.serve import Server
 from services.common.settings import require_secret
 from services.quota import catalog, scripts
 from services.quota.admin import QuotaAdminService
+from services.quota.archivist import Archivist
 from services.quota.books import Books
 from services.quota.door import Door
 from services.quota.prices import PriceBook
@@ -81,12 +81,13 @@ async def main() -> None:
     )
     metrics.expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
     await server.start()
-    sweeping = asyncio.create_task(sweeper.run())
+    archivist = Archivist(store, books, days=settings.journal_days, clock=now_ms)
+    chores = [asyncio.create_task(chore) for chore in (sweeper.run(), archivist.run())]
     await until_signal()
-    sweeping.cancel()
+    for chore in chores:
+        chore.cancel()
     await server.stop()
-    with contextlib.suppress(asyncio.CancelledError):
-        await sweeping
+    await asyncio.gather(*chores, return_exceptions=True)
     await kv.aclose()
     await admin_kv.aclose()
 

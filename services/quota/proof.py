@@ -1,11 +1,10 @@
 """What the books of an organisation say, summed up from each of their sides. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.quota.items import NOTHING
 from services.quota.months import is_month
 
 _FIELDS = (
@@ -44,32 +43,51 @@ class Difference:
 
 @dataclass(slots=True)
 class JournalSums:
-    """The journal's sums up to an entry."""
+    """The journal's sums up to an entry, by user, key and month."""
 
     after: str = ""
     entries: int = 0
-    sums: Sums = field(default_factory=lambda: defaultdict(int))
-    users: set[str] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
-    months: set[str] = field(default_factory=set)
+    rows: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
 
-    def add(self, entry_id: str, e: dict[str, str]) -> None:
+    def carry(self, dropped: Mapping[str, str]) -> None:
+        """Begins with the sums of the entries that were dropped."""
+        for name, value in dropped.items():
+            if name == "entries":
+                self.entries += int(value)
+                continue
+            user, key, month, measure = name.split("|")
+            self._row(user, key, month)[_FIELDS.index(measure)] += int(value)
+
+    def add(self, entry_id: str, e: Mapping[str, str]) -> None:
         self.after = entry_id
         self.entries += 1
-        self.users.add(e["u"])
         if not e["key"]:
             return
-        self.keys.add(e["key"])
-        self.months.add(e["m"])
-        tokens = (e["t"] or NOTHING).split(" ")
-        values = (e["s"], e["h"], e["n"], tokens[0], tokens[4], tokens[1], tokens[5])
-        for subject in _subjects(e["u"], e["key"]):
-            for name, value in zip(_FIELDS, values, strict=True):
-                self.sums[subject, e["m"], name] += int(value)
+        row = self._row(e["u"], e["key"], e["m"])
+        row[0] += int(e["s"])
+        row[1] += int(e["h"])
+        row[2] += int(e["n"])
+        if e["t"]:
+            tokens = e["t"].split(" ")
+            row[3] += int(tokens[0])
+            row[4] += int(tokens[4])
+            row[5] += int(tokens[1])
+            row[6] += int(tokens[5])
 
-    def named(self) -> tuple[int, int, int]:
-        """Grows with every user, key or month that is new."""
-        return len(self.users), len(self.keys), len(self.months)
+    def _row(self, user: str, key: str, month: str) -> list[int]:
+        place = (user, key, month)
+        row = self.rows.get(place)
+        if row is None:
+            row = self.rows[place] = [0] * len(_FIELDS)
+        return row
+
+    def sums(self) -> Sums:
+        found: Sums = defaultdict(int)
+        for (user, key, month), row in self.rows.items():
+            for whose in _subjects(user, key):
+                for name, value in zip(_FIELDS, row, strict=True):
+                    found[whose, month, name] += value
+        return found
 
 
 @dataclass(slots=True)
@@ -78,6 +96,7 @@ class Snapshot:
     counters: Sums
     records: Sums
     holds: Sums
+    dropped: dict[str, str]
 
 
 def subject(kind: str, name: str) -> str:
@@ -137,7 +156,7 @@ def differences(snapshot: Snapshot, journal: JournalSums) -> Iterator[Difference
     counters = snapshot.counters
     org = {place: value for place, value in counters.items() if place[0] == "org"}
     every = (*_FIELDS, "running")
-    yield from _compare(counters, journal.sums, "journal", _FIELDS)
+    yield from _compare(counters, journal.sums(), "journal", _FIELDS)
     yield from _compare(org, _members_sum(counters, "user"), "users", every)
     yield from _compare(org, _members_sum(counters, "key"), "keys", every)
     yield from _compare(counters, snapshot.holds, "holds", ("held", "running"))

@@ -1,6 +1,6 @@
 """The ledger's Lua scripts: each behind the pieces that all of them share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from services.common.script import Script
@@ -16,10 +16,11 @@ class Scripts:
     share: Script
     reset: Script
     snapshot: Script
+    archive: Script
 
 
 def load(folder: Path = FOLDER, clock: str | None = None) -> Scripts:
     """All scripts of a folder. ``clock`` replaces the piece that tells the time."""
     front = (clock or folder / "clock.lua", folder / "ledger.lua")
-    names = ("reserve", "checkpoint", "settle", "share", "reset", "snapshot")
-    return Scripts(*(Script(*front, folder / f"{name}.lua") for name in names))
+    names = [script.name for script in fields(Scripts)]
+    return Scripts(**{name: Script(*front, folder / f"{name}.lua") for name in names})

@@ -106,6 +106,11 @@ class LedgerStore:
         month, _ = await self._door.run(self._scripts.reset, names, [user, reason, request])
         return str(month)
 
+    async def archive(self, org: str, before_ms: int, count: int) -> int:
+        """Drops up to ``count`` journal entries older than ``before_ms``, whose sums are kept."""
+        names = [keys.journal(org), keys.journal_sums(org)]
+        return int(await self._door.run(self._scripts.archive, names, [before_ms, count]))
+
     async def _batched(
         self,
         items: Sequence[Item],

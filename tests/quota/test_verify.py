@@ -6,6 +6,7 @@ import pytest
 
 from services.common import keys
 from services.quota import scripts
+from services.quota.archivist import Archivist
 from services.quota.door import Door
 from services.quota.items import Owner
 from services.quota.months import month_of
@@ -97,3 +98,47 @@ async def test_counters_without_any_journal_are_found(ledger: World) -> None:
     assert (f"key:{owner.key}", "spent", USD, 0, "journal") in {
         (d.subject, d.field, d.counter, d.expected, d.source) for d in found
     }
+
+
+async def test_archived_entries_stay_part_of_the_proof(ledger: World) -> None:
+    owner = await busy(ledger)
+    rows = await ledger.kv.xrange(keys.journal(owner.org))
+    await asyncio.sleep(0.002)
+    between = now_ms()
+    await asyncio.sleep(0.002)
+    later = reserve(owner, 100)
+    await ledger.store.reserve([later])
+    archivist = Archivist(ledger.store, ledger.books, days=1, clock=lambda: between + 86_400_000)
+    assert await archivist.archive() >= len(rows)
+    assert [e["id"] for e in await ledger.journal(owner.org)] == [later.id]
+    verdict = await verify(ledger, owner.org)
+    assert (verdict.differences, verdict.entries) == ([], len(rows) + 1)
+    await ledger.store.settle([settle(later, 60)])
+    assert (await verify(ledger, owner.org)).spent == 360
+    assert await archivist.archive() == 0
+    await ledger.kv.hincrby(
+        keys.journal_sums(owner.org), f"{owner.user}|{owner.key}|{MONTH}|spent", 1
+    )
+    assert ("spent", "journal") in {
+        (d.field, d.source) for d in (await verify(ledger, owner.org)).differences
+    }
+
+
+async def test_the_proof_holds_while_entries_are_archived(ledger: World) -> None:
+    owner = await busy(ledger)
+    done = False
+
+    async def archive() -> None:
+        while not done:
+            asks = [reserve(owner, 100) for _ in range(5)]
+            await ledger.store.reserve(asks)
+            await ledger.store.settle([settle(ask, 77) for ask in asks])
+            await ledger.store.archive(owner.org, now_ms(), 7)
+            await asyncio.sleep(0.005)
+
+    running = asyncio.create_task(archive())
+    found = [await verify(ledger, owner.org) for _ in range(10)]
+    done = True
+    await running
+    assert [v.differences for v in found] == [[]] * 10
+    assert await ledger.kv.xlen(keys.journal(owner.org)) < found[-1].entries

@@ -6,9 +6,17 @@
 
 local SCOPES = {'key', 'user', 'org'}
 local MINUTE = 60000
+local NOTHING = '0 0 0 0 0 0 0 0'
 
 local function int(x)
   return string.format('%.0f', x + 0)  -- of -0, + 0 makes 0
+end
+
+-- Token counts as they are kept, in the order told in settle.lua.
+local function numbers(tokens)
+  local found = {}
+  for text in string.gmatch(tokens, '%-?%d+') do found[#found + 1] = tonumber(text) end
+  return found
 end
 
 -- Year, month, day of Unix milliseconds (civil from days; the sandbox has no os.date).

@@ -17,15 +17,8 @@
 
 local PER_KEY, PER_ARG = 6, 15
 local now = clock()
-local NOTHING = '0 0 0 0 0 0 0 0'
 local STATES = {charge = 'settled', release = 'released', expire = 'expired'}
 local ranked = {}
-
-local function numbers(tokens)
-  local found = {}
-  for text in string.gmatch(tokens, '%-?%d+') do found[#found + 1] = tonumber(text) end
-  return found
-end
 
 local function difference(after, before)
   local a, b = numbers(after), numbers(before)
