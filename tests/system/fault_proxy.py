@@ -106,13 +106,22 @@ class FaultProxy:
             writer.transport.abort()
             back.transport.abort()
 
+    @staticmethod
+    def _write(writer: asyncio.StreamWriter, data: bytes) -> bool:
+        try:
+            writer.write(data)
+        except RuntimeError:  # this half was closed by a fault
+            return False
+        return True
+
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(1 << 16):
                 await self._passing.wait()
                 if self.fault == "latency":
                     await asyncio.sleep(self.latency * self._chosen.uniform(0.5, 1.5))
-                writer.write(data)
+                if writer.is_closing() or not self._write(writer, data):
+                    break
                 await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
