@@ -141,6 +141,8 @@ class Model:
         elif item.kind == "expire" and hold:
             charged, tokens = min(hold.cost, hold.held), hold.tokens
         ceiling = hold.held if hold else item.held or None
+        if "anomaly" in item.flags and ceiling is not None:
+            charged = min(charged, ceiling)
         flags = [item.flags] if item.flags else []
         flags += ["expired"] if item.kind == "expire" else []
         late = hold is not None and hold.state == "expired"

@@ -96,8 +96,6 @@ def settle(item: pb.SettleItem, prices: PriceBook, now_ms: int) -> Settle:
         _check_names(item.model, item.operation)
         used = _tokens("usage", item.usage)
         cost = _cost(prices.price(item.model, item.service_tier, admit_ms or now_ms), used)
-        if "anomaly" in item.flags and item.held_nano_usd:
-            cost = min(cost, item.held_nano_usd)
     else:
         _require(_OPERATION, "operation", item.operation)
     return Settle(

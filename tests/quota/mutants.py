@@ -243,6 +243,18 @@ MUTANTS = (
     Mutant("another owner settles", "settle", " or h.user ~= i.user\n    or h.key ~= i.key", ""),
     Mutant("fail-open is not told apart", "settle", "add(keys[i], month .. ':grace', grace)", ""),
     Mutant("an overrun is silent", "settle", "(h and charged > h.held)", "(false)"),
+    Mutant(
+        "an anomaly is charged in full",
+        "settle",
+        "return odd and math.min(i.cost, most) or i.cost",
+        "return i.cost",
+    ),
+    Mutant(
+        "an anomaly has no limit when its hold is lost",
+        "settle",
+        "(i.held > 0 and i.held or math.huge)",
+        "math.huge",
+    ),
     Mutant("the journal is not written", "settle", "    journal(KEYS[3], e)\n", ""),
     Mutant(
         "the records are not written", "settle", "add(KEYS[k + 4], record .. 'spent', e.spent)", ""

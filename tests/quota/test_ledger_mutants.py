@@ -96,6 +96,11 @@ async def extensions(duel: Duel) -> None:
 
 
 async def settles(duel: Duel) -> None:
+    odd = [ask(duel, 0), ask(duel, 1)]
+    await duel.reserve(*odd)
+    await duel.checkpoint(note(odd[1], 0, want=60))
+    await duel.settle(*(charge(one, 240, flags="anomaly", held=200) for one in odd))
+    await duel.settle(charge(ask(duel, 2), 240, flags="estimated,anomaly", held=200))
     made = [ask(duel, who) for who in (0, 1, 2, 0, 1, 2)]
     await duel.reserve(*made)
     await duel.settle(charge(made[0], 150), charge(made[0], 160), charge(made[1], 30, "release"))

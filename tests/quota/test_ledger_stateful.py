@@ -123,16 +123,21 @@ class Ledger(RuleBasedStateMachine):
             max_size=4,
         ),
         fingerprint=st.sampled_from(["f", "f", "f", "", "other"]),
+        flags=st.sampled_from(["", "", "estimated", "partial,anomaly"]),
         repeat=st.booleans(),
     )
     def settle(
-        self, picks: list[tuple[int, str, int, bool]], fingerprint: str, repeat: bool
+        self,
+        picks: list[tuple[int, str, int, bool]],
+        fingerprint: str,
+        flags: str,
+        repeat: bool,
     ) -> None:
         made = [
             charge(self.duel.asks[n % len(self.duel.asks)], cost, kind, grace=grace)
             for n, kind, cost, grace in picks
         ]
-        made = [replace(item, fingerprint=fingerprint) for item in made]
+        made = [replace(item, fingerprint=fingerprint, flags=flags) for item in made]
         self.run(self.duel.settle(*made))
         if repeat:
             self.run(self.duel.settle(*made))
@@ -144,14 +149,23 @@ class Ledger(RuleBasedStateMachine):
         grace=st.booleans(),
         age_minutes=st.sampled_from([0, 1, 59, 60, 61, 24 * 60, 7 * 24 * 60, 7 * 24 * 60 + 1]),
         held=st.sampled_from([0, 100]),
+        flags=st.sampled_from(["", "anomaly"]),
     )
     def settle_unknown(
-        self, who: int, kind: str, cost: int, grace: bool, age_minutes: int, held: int
+        self,
+        who: int,
+        kind: str,
+        cost: int,
+        grace: bool,
+        age_minutes: int,
+        held: int,
+        flags: str,
     ) -> None:
         made = ask(self.duel, who, id=name("rsv"), caller_ms=self.duel.now - age_minutes * 60_000)
         if kind != "expire":
             self.duel.asks.append(replace(made, caller_ms=self.duel.now))
-        self.run(self.duel.settle(charge(made, cost, kind, grace=grace, held=held)))
+        settled = charge(made, cost, kind, grace=grace, held=held, flags=flags)
+        self.run(self.duel.settle(settled))
 
     @rule()
     def sweep(self) -> None:

@@ -96,11 +96,14 @@ local function settled_before(i, h, keep)
   end
 end
 
--- What an item comes to in all: nano-USD, tokens, requests.
+-- What an item comes to in all: nano-USD, tokens, requests. An anomaly is never charged more than
+-- was held; all else is charged in full.
 local function outcome(i, h)
   if i.kind == 'release' then return 0, NOTHING, 0 end
   if i.kind == 'expire' then return math.min(h.cost, h.held), h.tokens, 1 end
-  return i.cost, i.tokens, 1
+  local most = h and h.held or (i.held > 0 and i.held or math.huge)
+  local odd = string.find(i.flags, 'anomaly', 1, true)
+  return odd and math.min(i.cost, most) or i.cost, i.tokens, 1
 end
 
 local function flagged(i, h, charged)
