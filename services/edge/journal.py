@@ -25,6 +25,10 @@ from services.common.logs import logger
 log = logger("journal")
 
 SEGMENT_BYTES = 4 << 20
+GATHER_SECONDS = 0.01
+"""How long a record may wait for company, unless somebody waits for the disk: one sync for each
+would cost more than the rest of a request."""
+
 _HEAD = struct.Struct("<II")
 _TIME = struct.Struct("<Q")
 _AGAIN_SECONDS = 1.0
@@ -103,6 +107,8 @@ class Journal:
         ending = False
         while not (ending and not pending):
             taken = [self._inbox.get()] if not pending else []
+            if taken and isinstance(taken[0], bytes):
+                time.sleep(GATHER_SECONDS)
             while not self._inbox.empty():
                 taken.append(self._inbox.get())
             ending = ending or None in taken
