@@ -62,13 +62,14 @@ class Exchange:
                 code="unsupported_content_encoding",
                 status=415,
             )
+        return await self.body(most)
+
+    async def body(self, most: int) -> bytes:
+        """The body, at most ``most`` bytes. Raises ApiError 408, 413."""
         length = self.header(b"content-length")
         if length.isdigit() and int(length) > most:
             await self._linger()
             raise _too_large(most)
-        return await self._body(most)
-
-    async def _body(self, most: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:

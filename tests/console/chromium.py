@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
 REQUIRED = os.environ.get("CI") == "true"
@@ -66,7 +66,8 @@ def tab(browser: Browser, url: str, *, phone: bool = False, dark: bool = False) 
         is_mobile=phone,
         has_touch=phone,
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
     made = Tab(context.new_page(), url)
 
     def heard(message: ConsoleMessage) -> None:

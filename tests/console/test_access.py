@@ -179,6 +179,15 @@ def test_the_token_of_another_session_does_not_count(operator: Browser) -> None:
     assert answer.status_code == 403
 
 
+def test_a_form_that_is_too_large_or_no_form_is_refused_in_a_page(operator: Browser) -> None:
+    path = "/console/organizations/new"
+    large = operator.post(path, operator.form(path) | {"name": "x" * 70_000})
+    assert (large.status_code, large.headers["content-type"][:9]) == (413, "text/html")
+    headers = {"origin": operator.url, "content-type": "application/x-www-form-urlencoded"}
+    broken = operator.http.post(operator.url + path, content=b"csrf=\xff", headers=headers)
+    assert (broken.status_code, broken.headers["content-type"][:9]) == (400, "text/html")
+
+
 def test_a_revoked_admin_key_ends_its_sessions(stranger: Browser, rest: Rest) -> None:
     made = rest.good("POST", "/admin-keys", {"name": f"ada-{secrets.token_hex(4)}"})
     stranger.sign_in(made["admin_key"])

@@ -9,12 +9,14 @@ from urllib.parse import parse_qsl, urlencode
 from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from services.common.errors import GatewayError
 from services.edge.console.api import Api
 from services.edge.console.session import ADMIN, Session, Sessions, own_write, same_token
 from services.edge.console.visit import Visit, go, is_htmx, page
 from services.edge.errors import ApiError, invalid
+from services.edge.exchange import Exchange
 
 HOME = "/console"
 SIGN_IN = "/console/sign-in"
@@ -99,15 +101,15 @@ class Gate:
 
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, each once. Raises ApiError."""
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_FORM_BYTES:
-            raise invalid("The form is too large.", code="request_too_large", status=413)
+    raw = await Exchange(request.scope, request.receive, _unused).body(MAX_FORM_BYTES)
     try:
         return dict(parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200))
     except ValueError:
         raise invalid("The form could not be read.", code="invalid_form", status=400) from None
+
+
+async def _unused(message: Message) -> None:
+    raise RuntimeError("the endpoint answers")
 
 
 async def _admit(request: Request, session: Session) -> dict[str, str]:
