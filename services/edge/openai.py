@@ -16,6 +16,7 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000
 MAX_MESSAGES = 10_000
 MAX_CHOICES = 128
+MAX_TOOLS = 128
 MAX_INTEGER = 2**31 - 1
 MAX_MODEL_LENGTH = 256
 
@@ -91,6 +92,14 @@ def parse(raw: bytes) -> Body:
         raise invalid("We expected the JSON body of your request to be an object.")
     _check_names(raw, body)
     _check_size(raw, body)
+    tools = body.get("tools")
+    if isinstance(tools, list) and len(tools) > MAX_TOOLS:
+        raise invalid(
+            f"Invalid 'tools': array too long. Expected at most {MAX_TOOLS} tools, but got "
+            f"{len(tools)} instead.",
+            param="tools",
+            code="array_above_max_length",
+        )
     return body
 
 

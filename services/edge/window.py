@@ -54,7 +54,9 @@ class Window:
         waiting = size + meter.uncounted
         if waiting < CHECK_BYTES and waiting < (granted - meter.counted) * BYTES_PER_TOKEN:
             return True
-        if self._run.want() and self._extension is None:
+        meter.count()
+        refused = self._run.refusal is not None  # then it is asked again at the next checkpoint
+        if not refused and self._extension is None and self._run.want():
             self._extension = asyncio.create_task(self._extend())
         return size < (granted - meter.counted) * BYTES_PER_TOKEN
 

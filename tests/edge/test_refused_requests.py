@@ -129,6 +129,8 @@ FIELDS: list[tuple[str, Any, str | None]] = [
     ("stream", "yes", "invalid_type"),
     ("stream_options", [], "invalid_type"),
     ("messages", [], "empty_array"),
+    ("messages", [{"role": "user", "content": ""}] * 10_001, None),
+    ("tools", [{"type": "function", "function": {"name": "f"}}] * 129, "array_above_max_length"),
     ("messages", "Hi", "invalid_type"),
     ("messages", ["Hi"], "invalid_type"),
     ("messages", None, "missing_required_parameter"),
