@@ -180,8 +180,8 @@ MUTANTS = (
     Mutant(
         "a late settle charges in full",
         "settle",
-        "e.spent, e.requests = charged - h.charged",
-        "e.spent, e.requests = charged",
+        "e.spent, e.requests, e.model = charged - h.charged",
+        "e.spent, e.requests, e.model = charged",
     ),
     Mutant(
         "a late settle counts a second request",
@@ -189,7 +189,7 @@ MUTANTS = (
         "charged - h.charged, requests - 1",
         "charged - h.charged, requests",
     ),
-    Mutant("a late settle counts tokens twice", "settle", "difference(tokens, h.tokens)", "tokens"),
+    Mutant("a late settle counts tokens twice", "settle", "t = difference(tokens, h.tokens)", ""),
     Mutant("the hold stays", "settle", "    e.held = -h.held\n", ""),
     Mutant(
         "the running request stays", "settle", "for n = 1, 3 do add(keys[n], 'running', -1) end", ""
@@ -241,7 +241,7 @@ MUTANTS = (
         "",
     ),
     Mutant("another owner settles", "settle", " or h.user ~= i.user\n    or h.key ~= i.key", ""),
-    Mutant("fail-open is not told apart", "settle", "add(keys[i], month .. ':grace', grace)", ""),
+    Mutant("fail-open is not told apart", "settle", "t[2], t[6], grace}", "t[2], t[6], 0}"),
     Mutant("an overrun is silent", "settle", "(h and charged > h.held)", "(false)"),
     Mutant(
         "an anomaly is charged in full",
@@ -262,7 +262,7 @@ MUTANTS = (
     Mutant(
         "the ranking is not written",
         "settle",
-        "ranked[#ranked + 1] = {KEYS[k + 5], e.spent, e.user}",
+        "rank(KEYS[k + 5], e.user, e.spent)",
         "",
     ),
     Mutant(

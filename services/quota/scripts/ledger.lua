@@ -12,10 +12,12 @@ local function int(x)
   return string.format('%.0f', x + 0)  -- of -0, + 0 makes 0
 end
 
+local COUNTS = '^' .. string.rep('(%-?%d+) ', 7) .. '(%-?%d+)$'
+
 -- Token counts as they are kept, in the order told in settle.lua.
 local function numbers(tokens)
-  local found = {}
-  for text in string.gmatch(tokens, '%-?%d+') do found[#found + 1] = tonumber(text) end
+  local found = {string.match(tokens, COUNTS)}
+  for n = 1, 8 do found[n] = tonumber(found[n]) end
   return found
 end
 

@@ -20,10 +20,26 @@ local now = clock()
 local STATES = {charge = 'settled', release = 'released', expire = 'expired'}
 local ranked = {}
 
+local function rank(key, user, delta)
+  local users = ranked[key]
+  if not users then
+    users = {}
+    ranked[key] = users
+  end
+  users[user] = (users[user] or 0) + delta
+end
+
+-- Token counts of `after` less those of `before`.
 local function difference(after, before)
   local a, b = numbers(after), numbers(before)
-  for i = 1, 8 do a[i] = int(a[i] - b[i]) end
-  return table.concat(a, ' ')
+  for n = 1, 8 do a[n] = a[n] - b[n] end
+  return a
+end
+
+local function joined(t)
+  local texts = {}
+  for n = 1, 8 do texts[n] = int(t[n]) end
+  return table.concat(texts, ' ')
 end
 
 -- Puts the tokens really used in place of those counted when the request was admitted.
@@ -38,27 +54,37 @@ local function rate_again(keys, rated, used)
   end
 end
 
+local FIELDS = {'spent', 'held', 'requests', 'input_tokens', 'output_tokens',
+  'cached_input_tokens', 'reasoning_output_tokens', 'grace'}
+local spelled = {}
+
+-- The names of the counters of a month, in the order of FIELDS.
+local function names_of(month)
+  local names = spelled[month]
+  if not names then
+    names = {}
+    for n = 1, #FIELDS do names[n] = month .. ':' .. FIELDS[n] end
+    spelled[month] = names
+  end
+  return names
+end
+
 -- Adds a step to the counters of key, user and organisation, to the records and the rankings.
-local function book(k, keys, e, grace, day)
-  local t = numbers(e.tokens)
-  local month = e.month
+local function book(k, keys, e, t, grace, day)
+  local names = names_of(e.month)
+  local values = {e.spent, e.held, e.requests, t[1], t[5], t[2], t[6], grace}
   for i = 1, 3 do
-    add(keys[i], month .. ':spent', e.spent)
-    add(keys[i], month .. ':held', e.held)
-    add(keys[i], month .. ':requests', e.requests)
-    add(keys[i], month .. ':input_tokens', t[1])
-    add(keys[i], month .. ':output_tokens', t[5])
-    add(keys[i], month .. ':cached_input_tokens', t[2])
-    add(keys[i], month .. ':reasoning_output_tokens', t[6])
-    add(keys[i], month .. ':grace', grace)
+    for n = 1, 8 do
+      if values[n] ~= 0 then add(keys[i], names[n], values[n]) end
+    end
   end
   local record = day .. '|' .. e.user .. '|' .. e.key .. '|' .. e.model .. '|'
   add(KEYS[k + 4], record .. 'spent', e.spent)
   add(KEYS[k + 4], record .. 'requests', e.requests)
   add(KEYS[k + 4], record .. 'input', t[1])
   add(KEYS[k + 4], record .. 'output', t[5])
-  ranked[#ranked + 1] = {KEYS[k + 5], e.spent, e.user}
-  ranked[#ranked + 1] = {KEYS[k + 6], e.requests, e.user}
+  rank(KEYS[k + 5], e.user, e.spent)
+  rank(KEYS[k + 6], e.user, e.requests)
 end
 
 local function read(key)
@@ -146,18 +172,19 @@ local function settle(k, a)
     key = i.key, month = i.month, model = i.model, operation = i.operation, spent = charged,
     held = 0, requests = requests, tokens = tokens, flags = flagged(i, h, charged),
     request = i.request}
+  local t = numbers(tokens)
   if h and h.state == 'reserved' then
     e.held = -h.held
     for n = 1, 3 do add(keys[n], 'running', -1) end
-    local t = numbers(tokens)
     if h.rated > 0 then rate_again(keys, h.rated, t[1] + t[5]) end
     if i.kind == 'expire' then e.model, e.operation, e.request = h.model, h.operation, h.request end
   elseif h then
-    e.spent, e.requests = charged - h.charged, requests - 1
-    e.tokens, e.model = difference(tokens, h.tokens), h.model
+    e.spent, e.requests, e.model = charged - h.charged, requests - 1, h.model
+    t = difference(tokens, h.tokens)
+    e.tokens = joined(t)
   end
   if h or i.kind ~= 'release' then
-    book(k, keys, e, i.grace and charged or 0, day_of(h and h.admit or i.admit))
+    book(k, keys, e, t, i.grace and charged or 0, day_of(h and h.admit or i.admit))
     journal(KEYS[3], e)
   end
   remember(KEYS[k + 3], i, h, state, charged, tokens)
@@ -169,7 +196,9 @@ for n = 0, (#KEYS - 3) / PER_KEY - 1 do
   replies[n + 1] = settle(3 + n * PER_KEY, 2 + n * PER_ARG)
 end
 flush()
-for _, r in ipairs(ranked) do
-  if r[2] ~= 0 then redis.call('ZINCRBY', r[1], int(r[2]), r[3]) end
+for key, users in pairs(ranked) do
+  for user, delta in pairs(users) do
+    if delta ~= 0 then redis.call('ZINCRBY', key, int(delta), user) end
+  end
 end
 return replies
