@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from services.edge import errors
+from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import ApiError, invalid
 
 BODY_STALL_SECONDS = 30.0
@@ -32,7 +33,8 @@ class Exchange:
         self.gone = False
         self._receive = receive
         self._send = send
-        self._on_gone: Callable[[], None] = lambda: None
+        self._departure: Departure | None = scope.get(DEPARTURE)
+        self._on_gone: Callable[[], None] = _nothing
         self._watch: asyncio.Task[None] | None = None
 
     def header(self, name: bytes) -> bytes:
@@ -115,18 +117,26 @@ class Exchange:
         self._on_gone = on_gone
         if self.gone:
             on_gone()
+        elif self._departure is not None:
+            self._departure.tell(self._left)
         elif self._watch is None:
             self._watch = asyncio.create_task(self._wait())
 
     async def _wait(self) -> None:
+        """Under a server that is not ours."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._left()
+
+    def _left(self) -> None:
         self.gone = True
         self._on_gone()
 
     def close(self) -> None:
         """Stop watching."""
-        self._on_gone = lambda: None
+        self._on_gone = _nothing
+        if self._departure is not None:
+            self._departure.forget(self._left)
         if self._watch is not None:
             self._watch.cancel()
 
@@ -152,6 +162,9 @@ class Exchange:
         length = {"content-type": content_type, "content-length": str(len(body))}
         await self.start(status, {**length, **(headers or {})})
         await self.end(body)
+
+
+def _nothing() -> None: ...
 
 
 class ClientGone(Exception):

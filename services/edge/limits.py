@@ -11,6 +11,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.common.ids import new_request_id
+from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import INVALID, SERVER, ApiError
 
 _NO_HTTP = "This is not a valid HTTP request."
@@ -56,6 +57,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._departure = Departure(self.flow.resume_reading)
         if len(self.connections) > self.limits.connections:
             self._refuse(_overloaded())
         else:
@@ -65,6 +67,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._expected()
         self.resume_writing()
         super().connection_lost(exc)
+        self._departure.happened()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -120,6 +123,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._at = _At.HEAD
         self._head_bytes = 0
         super().on_message_begin()
+        self.scope[DEPARTURE] = self._departure  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
         if self._replaying:

@@ -2,6 +2,7 @@
 that clients chose. Names follow OpenTelemetry's gen_ai conventions where it has one."""
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -34,10 +35,14 @@ class OutageMetrics:
         self._away.set_function(away)
 
 
+Metric = TypeVar("Metric", Counter, Histogram)
+
+
 class EdgeMetrics:
     """The edge's own metrics, on a registry of the process's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._found: dict[tuple[Any, ...], Any] = {}
         self.requests = Counter(
             "gateway_requests",
             "HTTP requests, by operation, provider, status and error code.",
@@ -84,7 +89,6 @@ class EdgeMetrics:
         self._admitted = Gauge(
             "gateway_reservations_running", "Admitted requests now.", registry=registry
         )
-
         self.outages = OutageMetrics(registry)
 
     def watch(self, pending: Callable[[], int], admitted: Callable[[], int]) -> None:
@@ -100,17 +104,25 @@ class EdgeMetrics:
         operation = str(facts.get("operation", "other"))
         provider = str(facts.get("provider", ""))
         refused = str(facts.get("refused", ""))
-        self.requests.labels(operation, provider, str(status), _code(refused)).inc()
+        self._one(self.requests, operation, provider, str(status), _code(refused)).inc()
         if not provider:
             return
-        self.seconds.labels(operation, provider).observe(seconds)
+        self._one(self.seconds, operation, provider).observe(seconds)
         first = facts.get("first_byte_ms")
         if isinstance(first, int | float):
-            self.first_byte.labels(operation, provider).observe(first / 1_000)
+            self._one(self.first_byte, operation, provider).observe(first / 1_000)
         for kind in ("input", "output"):
             count = facts.get(f"{kind}_tokens")
             if isinstance(count, int):
-                self.tokens.labels(operation, provider, kind).observe(count)
+                self._one(self.tokens, operation, provider, kind).observe(count)
+
+    def _one(self, metric: Metric, *labels: str) -> Metric:
+        """``metric.labels(*labels)``, remembered: finding it costs more than counting."""
+        key = (id(metric), *labels)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = metric.labels(*labels)
+        return found
 
 
 _OURS = frozenset(
