@@ -66,6 +66,8 @@ class GraceBook:
     prices: dict[str, Price] = field(default_factory=dict)
     spent: dict[str, dict[str, int]] = field(default_factory=dict)
     open: dict[str, Open] = field(default_factory=dict)
+    barred: str = ""
+    """A day on which nothing may be spent, because it is not known what was."""
 
     def hear(self, asked: list[str], shares: list[GraceShare], prices: list[ModelPrice]) -> bool:
         """What the ledger hands out; organisations it names no more have nothing. Answers whether
@@ -90,6 +92,8 @@ class GraceBook:
         share = self.shares.get(org)
         day = day_of(now_ms)
         if share is None or share.day != day or now_ms >= share.expire_ms:
+            return 0
+        if day == self.barred:
             return 0
         return share.nano - self.used(org, day)
 
@@ -164,6 +168,7 @@ class GraceBook:
             prices={model: Price(**price) for model, price in told["prices"].items()},
             spent=told["spent"],
             open={rid: Open(**one) for rid, one in told["open"].items()},
+            barred=told["barred"],
         )
 
     @staticmethod

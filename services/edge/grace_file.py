@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from services.common.logs import logger
-from services.edge.grace_book import GraceBook
+from services.edge.grace_book import GraceBook, day_of
+from services.edge.journal import now_ms
 
 log = logger("grace")
 
@@ -45,14 +46,15 @@ class GraceFile:
 
 
 def load(directory: Path) -> GraceBook:
-    """What an earlier process left; an empty book where there is none, or none that is readable."""
+    """What an earlier process left; an empty book where there is none. One that cannot be read may
+    have spent everything: then nothing more is spent today."""
     try:
         return GraceBook.load((directory / NAME).read_bytes())
     except FileNotFoundError:
         return GraceBook()
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.error("grace_unreadable", file=str(directory / NAME), cause=str(error))
-        return GraceBook()
+        return GraceBook(barred=day_of(now_ms()))
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -162,8 +162,9 @@ class Relay:
             self.exchange.facts["outcome"] = "client_gone"
         elif self.alarm.refusal is not None:
             error = from_refusal(self.alarm.refusal, self.ask.model, self.answer.target.model)
-            self.exchange.facts["outcome"] = error.code
-            last = self.api.cut_short(self.run.meter, self.ask, error)
+            last = self._broken(error)
+            if self.alarm.refusal.reason.startswith("BUDGET_"):  # a length, as clients know it
+                last = self.api.cut_short(self.run.meter, self.ask, error)
             await self._end(last, _LAST_SECONDS)
         else:
             await self._end(self._broken(faults.timed_out().error), _LAST_SECONDS)

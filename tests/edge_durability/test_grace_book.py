@@ -16,6 +16,7 @@ from gateway.quota.v1.quota_pb2 import (
 )
 from services.edge import grace_file
 from services.edge.grace_book import GraceBook, day_of
+from services.edge.journal import now_ms
 
 NOON = 1_795_435_200_000
 DAY = 86_400_000
@@ -145,7 +146,12 @@ def test_random_lives_never_exceed_the_share_and_survive_every_crash(
 
 def test_a_file_that_is_damaged_gives_nothing_away(tmp_path: Path) -> None:
     (tmp_path / grace_file.NAME).write_bytes(b'{"shares": {"org_a"')
-    assert grace_file.load(tmp_path).left("org_a", NOON) == 0
+    book, now = grace_file.load(tmp_path), now_ms()
+    told(book, 10_000, at=now)
+    assert book.left("org_a", now) == 0, "what was spent before is not known"
+    tomorrow = now + DAY
+    told(book, 10_000, at=tomorrow)
+    assert book.left("org_a", tomorrow) == 10_000
 
 
 def test_yesterday_is_forgotten_and_today_is_not(book: GraceBook) -> None:
