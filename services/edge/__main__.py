@@ -74,7 +74,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
             first_window=settings.first_window_tokens,
         )
         remote = Remote(auth_channel, quota_channel, service_token=token)
-        people = [*admin_routes(remote), *_console(remote, auth, token, catalog)]
+        people = [*admin_routes(remote), *_console(settings, remote, auth, token, catalog)]
         apart = bool(settings.admin_listen)
         public = app.build(rooms, money.quota, readiness, counts, admin=() if apart else people)
         server = _server(settings, settings.listen, public)
@@ -112,9 +112,17 @@ async def _beside(admin: HttpServer) -> AsyncIterator[None]:
     await admin.stop()
 
 
-def _console(remote: Remote, auth: AuthClient, token: str, catalog: Catalog) -> list[BaseRoute]:
-    model = catalog.example()
-    return console_routes(remote, verify=auth.verify, service_token=token, example_model=model)
+def _console(
+    settings: EdgeSettings, remote: Remote, auth: AuthClient, token: str, catalog: Catalog
+) -> list[BaseRoute]:
+    apart = f"http://{settings.listen}" if settings.admin_listen else ""
+    return console_routes(
+        remote,
+        verify=auth.verify,
+        service_token=token,
+        example_model=catalog.example(),
+        public_url=settings.public_url or apart,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ class EdgeSettings(Settings):
 
     listen: str = Field("127.0.0.1:8787", validation_alias="GATEWAY_EDGE_LISTEN")
     admin_listen: str = Field("", validation_alias="GATEWAY_ADMIN_LISTEN")
+    public_url: str = Field("", validation_alias="GATEWAY_PUBLIC_URL", pattern=r"^(https?://\S+)?$")
     metrics_listen: str = Field("127.0.0.1:9100", validation_alias="GATEWAY_EDGE_METRICS_LISTEN")
     auth_target: str = Field("127.0.0.1:50051", validation_alias="GATEWAY_AUTH_TARGET")
     quota_target: str = Field("127.0.0.1:50052", validation_alias="GATEWAY_QUOTA_TARGET")

@@ -57,6 +57,14 @@ def test_every_answer_carries_the_strict_policy(operator: Browser, path: str) ->
         assert answer.headers["cache-control"] == "no-store"
 
 
+def test_a_file_is_sent_again_only_when_it_changed(stranger: Browser) -> None:
+    path = "/console/static/vendor/htmx.min.js"
+    first = stranger.get(path)
+    assert (first.status_code, first.headers["cache-control"]) == (200, "no-cache")
+    again = stranger.get(path, headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(stranger: Browser) -> None:
     flags = stranger.sign_in(ADMIN_KEY).headers["set-cookie"].lower()
     assert flags.startswith(COOKIE)

@@ -38,11 +38,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Gate:
     """Turns pages into Starlette endpoints."""
 
-    def __init__(self, api: Api, sessions: Sessions, templates: Environment, model: str) -> None:
+    def __init__(
+        self, api: Api, sessions: Sessions, templates: Environment, model: str, url: str
+    ) -> None:
         self._api = api
         self._sessions = sessions
         self._templates = templates
         self._model = model
+        self._url = url.rstrip("/")
 
     def guard(self, show: Page, *, holders: bool = False) -> Endpoint:
         """An endpoint for operators; with ``holders`` for key holders as well."""
@@ -61,6 +64,7 @@ class Gate:
                     self._api,
                     self._templates,
                     self._model,
+                    self._url,
                     form,
                 )
                 return await show(visit)

@@ -18,24 +18,24 @@ _HEADERS = (
 
 
 class _Headers:
-    """Adds the security headers to whatever the console answers."""
+    """Adds the security headers to whatever the console answers. ``storing`` is what a browser may
+    keep, where the answer does not say."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, storing: bytes = b"no-store") -> None:
         self._app = app
+        self._storing = (b"cache-control", storing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message["headers"]}
-                more = [*_HEADERS, *_storing(names)]
+                more = [*_HEADERS, *([] if b"cache-control" in names else [self._storing])]
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
         await self._app(scope, receive, send_with)
 
 
-def _storing(names: set[bytes]) -> list[tuple[bytes, bytes]]:
-    return [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
-
-
 HEADERS = [Middleware(_Headers)]
+FILE_HEADERS = [Middleware(_Headers, storing=b"no-cache")]
+"""A file is kept, and asked for again only if it changed."""

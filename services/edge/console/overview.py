@@ -3,11 +3,12 @@
 from starlette.responses import RedirectResponse, Response
 
 from services.edge.console.api import path
-from services.edge.console.directory import MOST, organizations
+from services.edge.console.directory import MOST, Organizations, organizations
 from services.edge.console.gate import Page
 from services.edge.console.session import HOLDER
 from services.edge.console.spending import chosen_month, spending
 from services.edge.console.visit import Visit
+from services.edge.errors import ApiError
 
 TOP = 10
 
@@ -24,15 +25,25 @@ def home(own: Page) -> Page:
 async def _overview(visit: Visit) -> Response:
     org_id, month = visit.query("org_id"), chosen_month(visit)
     metrics = await visit.get(path("metrics"), {"org_id": org_id, "month": month})
-    known = await organizations(visit)
+    known = await _known(visit)
     return visit.page(
         "overview.html",
         metrics=metrics,
-        organizations=known,
-        names=known.names(),
+        organizations=known or Organizations([], False),
+        away=known is None,
         org_id=org_id,
         month=month,
     )
+
+
+async def _known(visit: Visit) -> Organizations | None:
+    """None while auth is away: the overview is the page that says so."""
+    try:
+        return await organizations(visit)
+    except ApiError as refused:
+        if refused.status != 503:
+            raise
+        return None
 
 
 async def spend(visit: Visit) -> Response:

@@ -20,7 +20,7 @@ from services.edge.console import (
 )
 from services.edge.console.api import Api
 from services.edge.console.gate import HOME, SIGN_IN, Gate, Page
-from services.edge.console.headers import HEADERS
+from services.edge.console.headers import FILE_HEADERS, HEADERS
 from services.edge.console.mine import Mine, Verify
 from services.edge.console.session import Sessions
 from services.edge.console.show import HERE, environment
@@ -77,14 +77,15 @@ def console_routes(
     service_token: str,
     started: float | None = None,
     example_model: str,
+    public_url: str = "",
 ) -> list[BaseRoute]:
     """The pages, over the same remotes as the admin API. ``verify`` identifies key
-    holders. Sessions are sealed under a key made from ``service_token``; ``example_model`` is what
-    the snippets beside a new key ask for."""
+    holders. Sessions are sealed under a key made from ``service_token``; the snippets
+    beside a new key ask for ``example_model`` at ``public_url``, or where the browser sees us."""
     templates = environment()
     sessions = Sessions(service_token, time.time)
     api = Api(remote, started)
-    gate = Gate(api, sessions, templates, example_model)
+    gate = Gate(api, sessions, templates, example_model, public_url)
     mine = Mine(remote, verify, service_token)
     sign_in = SignIn(api, remote, mine, sessions, templates)
     get, both = ["GET"], ["GET", "POST"]
@@ -92,7 +93,7 @@ def console_routes(
     leave = gate.guard(out, holders=True)
     static = StaticFiles(directory=HERE / "static")
     return [
-        Mount(f"{HOME}/static", static, middleware=HEADERS),
+        Mount(f"{HOME}/static", static, middleware=FILE_HEADERS),
         Route(HOME, home, methods=get, middleware=HEADERS),
         Route(SIGN_IN, sign_in.show, methods=both, middleware=HEADERS),
         Route(f"{HOME}/sign-out", leave, methods=["POST"], middleware=HEADERS),

@@ -24,10 +24,15 @@ async def list_(visit: Visit) -> Response:
 
 async def new(visit: Visit) -> Response:
     known = await organizations(visit)
-    chosen = visit.query("org_id") or (known.rows[0]["org_id"] if len(known.rows) == 1 else "")
+    asked = visit.query("org_id")
+    chosen = (
+        asked
+        or visit.form.get("org_id", "")
+        or (known.rows[0]["org_id"] if len(known.rows) == 1 else "")
+    )
     where = Input("org_id", "Organisation", "choice", required=True, choices=known.choices(chosen))
     inputs = (where, *USER)
-    back = f"/console/organizations/{chosen}" if visit.query("org_id") else LIST
+    back = f"/console/organizations/{chosen}" if asked else LIST
     form = Form("New user", inputs, "Create user", back, values=typed(inputs, {"org_id": chosen}))
 
     async def create(values: Values, once: str) -> Response:

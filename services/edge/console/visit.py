@@ -22,6 +22,7 @@ class Visit:
     api: Api
     templates: Environment
     example_model: str
+    public_url: str
     form: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -35,7 +36,10 @@ class Visit:
 
     @property
     def base_url(self) -> str:
-        """Where clients of this gateway send their requests, as this browser sees it."""
+        """Where clients of this gateway send their requests; as this browser sees it, unless the
+        gateway was told."""
+        if self.public_url:
+            return f"{self.public_url}/v1"
         forwarded = self.request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
         scheme = "https" if forwarded == "https" else self.request.url.scheme
         return f"{scheme}://{self.request.url.netloc}/v1"
