@@ -65,7 +65,12 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
         money = await _money(settings, stack, quota_channel, auth, token, counts)
         readiness = Readiness({AUTH: auth_channel, QUOTA: quota_channel})
         rooms = Rooms(
-            admission=Admission(principals, money.quota, money.grace),
+            admission=Admission(
+                principals,
+                money.quota,
+                money.grace,
+                exhausted_status=int(settings.exhausted_status),
+            ),
             catalog=catalog,
             dispatch=Dispatch(upstream, catalog, principals, money.ledger, counts),
             running=money.running,

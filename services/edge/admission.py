@@ -42,8 +42,10 @@ class Admission:
         quota: QuotaClient,
         grace: Grace,
         *,
+        exhausted_status: int = 429,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._exhausted_status = exhausted_status
         self._principals = principals
         self._quota = quota
         self._grace = grace
@@ -94,6 +96,8 @@ class Admission:
         if result.HasField("refusal"):
             refused = from_refusal(result.refusal, ask.model, target.model)
             refused.headers = {**headers, **refused.headers}
+            if refused.code == "insufficient_quota":
+                refused.status = self._exhausted_status
             raise refused
         hold = Hold(item, result.grant, bound, target.model, headers)
         return hold, await self._current(caller, result)

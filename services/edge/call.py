@@ -46,6 +46,9 @@ class Call:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
         exchange.facts.update(operation=self._api.operation, began=time.perf_counter())
+        given = exchange.header(b"x-client-request-id")
+        if given:
+            exchange.facts["client_request_id"] = given[:128].decode("latin-1")
         try:
             await self._answer(exchange)
         finally:

@@ -68,6 +68,8 @@ class Relay:
         """Carry the whole answer. Raises UpstreamFailed, ClientGone while nothing was sent."""
         response = self.answer.response
         self._told = plain_headers(response)
+        if "x-request-id" in self._told:
+            self.exchange.facts["upstream_request_id"] = self._told["x-request-id"][:128]
         try:
             if self._told.get("content-encoding", "identity") != "identity":
                 raise faults.malformed()  # nobody asked for it

@@ -1,6 +1,7 @@
 """What the edge can be told."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -51,6 +52,9 @@ class EdgeSettings(Settings):
     )
     first_window_tokens: int = Field(
         4_096, validation_alias="GATEWAY_FIRST_WINDOW_TOKENS", ge=256, le=1 << 20
+    )
+    exhausted_status: Literal["429", "402"] = Field(
+        "429", validation_alias="GATEWAY_QUOTA_EXHAUSTED_STATUS"
     )
     principal_stale_seconds: float = Field(
         300.0, validation_alias="GATEWAY_PRINCIPAL_STALE_SECONDS", ge=0, le=86_400

@@ -81,6 +81,15 @@ def test_r3_a_used_up_budget_says_what_is_spent(gateway: World) -> None:
     assert reply.headers["x-gateway-budget-reset"].endswith("-01T00:00:00Z")
 
 
+def test_r28_a_used_up_budget_may_be_told_as_402(gateway: World) -> None:
+    member = gateway.member(limit=0)
+    with gateway.another_edge(exhausted_status="402") as url:
+        reply = chat(url, member)
+        limited = gateway.member(key={"rates": {"requests_per_minute": 0}})
+        assert chat(url, limited).status == 429
+    assert (reply.status, reply.error["code"]) == (402, "insufficient_quota")
+
+
 def test_the_scope_that_refuses_is_the_only_one_told_of(gateway: World) -> None:
     member = gateway.member(budget=7 * USD, limit=10_000)
     reply = chat(gateway.url, member)

@@ -202,6 +202,18 @@ def test_e5_e2_logs_hold_no_prompt_and_no_secret(
         assert secret not in text
 
 
+def test_r24_the_three_ids_of_a_request_are_in_its_log_line(
+    gateway: World, member: Member, capfd: pytest.CaptureFixture[str]
+) -> None:
+    headers = {**bearer(member), "x-client-request-id": "mine-4711"}
+    body = json.dumps({"model": "simulator/echo", "messages": [{"role": "user", "content": "Hi"}]})
+    reply = ask(gateway.url, "POST", CHAT, body.encode(), headers)
+    captured = capfd.readouterr()
+    [line] = [x for x in (captured.out + captured.err).splitlines() if "mine-4711" in x]
+    assert reply.headers["x-request-id"] in line
+    assert reply.headers["x-gateway-upstream-request-id"] in line
+
+
 def test_c10_names_cannot_smuggle_headers(gateway: World, member: Member) -> None:
     for name in ("simulator/a\r\nx-evil: 1", "simulator/\u00e9", "simulator/\u0000", "a b"):
         reply = chat(gateway.url, member, model=name)
