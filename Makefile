@@ -7,6 +7,7 @@ BIN := .venv/bin
 PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
 GRPCURL_VERSION := v1.9.4
 KUSTOMIZE_VERSION := v5.8.2
+NODE_PACKAGES := tests/clients/node
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 export UV_PYTHON_DOWNLOADS := never
 
@@ -55,7 +56,7 @@ certs: .venv/.runtime ## certificates for mTLS, in .gateway/certs
 	@mkdir -p -m 700 .gateway
 	@$(BIN)/python -m services.common.certs .gateway/certs
 
-tools: ## fetch grpcurl and kustomize into .tools/bin (needs Go)
+tools: ## fetch grpcurl, kustomize (needs Go) and Node's client libraries (needs npm)
 	@for tool in grpcurl=github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION) \
 	        kustomize=sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION); do \
 	    name="$${tool%%=*}"; module="$${tool#*=}"; \
@@ -63,6 +64,10 @@ tools: ## fetch grpcurl and kustomize into .tools/bin (needs Go)
 	    elif command -v go >/dev/null; then GOBIN="$(CURDIR)/.tools/bin" go install "$$module"; \
 	    else echo "No Go here: $$name is not installed; what needs it is skipped."; fi; \
 	done
+	@if [ $(NODE_PACKAGES)/node_modules/.package-lock.json -nt $(NODE_PACKAGES)/package-lock.json ]; then \
+	    echo "Node's client libraries are in $(NODE_PACKAGES)/node_modules"; \
+	elif command -v npm >/dev/null; then npm ci --silent --no-progress --prefix $(NODE_PACKAGES); \
+	else echo "No npm here: the tests with Node's client libraries are skipped."; fi
 
 tools-browser: ## install Chromium for the console's tests (needs root and apt-get)
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then echo "chromium is installed"; \
