@@ -22,7 +22,7 @@ from services.launch import kv
 ADMIN_KEY = "fleet-admin-key-" + "7c" * 16
 SERVICE_TOKEN = "fleet-service-token-" + "3e" * 16
 MASTER_KEY = "5a" * 32
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 
 
 def free_ports(count: int) -> list[int]:
