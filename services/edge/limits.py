@@ -6,11 +6,13 @@ import enum
 import http
 import re
 from dataclasses import dataclass
+from typing import cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.common.ids import new_request_id
+from services.edge.cork import Cork
 from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import INVALID, SERVER, ApiError
 
@@ -57,6 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, Cork(transport, self.loop))
         self._departure = Departure(self.flow.resume_reading)
         if len(self.connections) > self.limits.connections:
             self._refuse(_overloaded())
