@@ -136,10 +136,10 @@ class QuotaService(rpc.QuotaServiceServicer):
     async def _shares(self, request: pb.CheckpointReservationsRequest) -> list[pb.GraceShare]:
         """None for a caller whose clock is off: it would not know when its shares end."""
         now = self._clock()
-        live = await self._store.live_edges(request.edge_id, now)
         orgs = [org for org in dict.fromkeys(request.share_org_ids) if keys.is_id(org)]
-        if abs(now - request.caller_time_ms) > SKEW_MS:
+        if not orgs or abs(now - request.caller_time_ms) > SKEW_MS:
             return []
+        live = await self._store.live_edges(request.edge_id, now)
         edges = max(live, self._min_edges)
         # In the last hour tomorrow's shares go out, too: an outage may begin before midnight.
         days = dict.fromkeys((day_of(now), day_of(now + _HOUR_MS)))
