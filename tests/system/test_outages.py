@@ -198,3 +198,18 @@ def actions(stage: Stage, org: str) -> set[str]:
 def test_a_proxy_without_a_fault_changes_nothing(stage: Stage) -> None:
     with fault_proxy(stage.fleet.edges[0].address) as way:
         assert httpx.get(f"http://{way.address}/healthz").json() == {"status": "ok"}
+
+
+def test_while_auth_is_frozen_known_keys_work_and_others_are_503(stage: Stage) -> None:
+    org, key = stage.member()
+    unseen = stage.fleet.key(stage.fleet.user(org, "unseen@example.com"))["api_key"]
+    auth = stage.fleet.auths[0]
+    auth.signal(signal.SIGSTOP)
+    try:
+        assert [stage.ask(key).status_code for _ in range(5)] == [200] * 5
+        refused_soon(stage, unseen, "auth_unavailable")
+        assert stage.ask(key).status_code == 200
+    finally:
+        auth.signal(signal.SIGCONT)
+    wait_until(lambda: stage.ask(unseen).status_code == 200, 20)
+    stage.settle_down(org)
