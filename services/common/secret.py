@@ -13,6 +13,7 @@ API_KEY = "gw_live_"
 ADMIN_KEY = "gw_admin_"
 
 _RANDOM = 32
+_PAIRS = [one + other for one in ALPHABET for other in ALPHABET]
 _SHAPE = re.compile(r"(?:gw_live_|gw_admin_)[0-9A-Za-z]{38}")
 
 
@@ -33,9 +34,6 @@ def digest(key: str) -> str:
 
 
 def _checksum(text: str) -> str:
-    number = zlib.crc32(text.encode())
-    digits = []
-    for _ in range(6):
-        number, digit = divmod(number, 62)
-        digits.append(ALPHABET[digit])
-    return "".join(reversed(digits))
+    front, back = divmod(zlib.crc32(text.encode()), len(_PAIRS))
+    first, middle = divmod(front, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[back]

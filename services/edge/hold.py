@@ -26,9 +26,8 @@ assert _FIELDS.keys() == {f.name for f in fields(Tokens)}
 
 
 def to_message(tokens: Tokens) -> quota_pb2.TokenUsage:
-    return quota_pb2.TokenUsage(
-        **{theirs: getattr(tokens, ours) for ours, theirs in _FIELDS.items()}
-    )
+    counts = {theirs: n for ours, theirs in _FIELDS.items() if (n := getattr(tokens, ours))}
+    return quota_pb2.TokenUsage(**counts)
 
 
 def reserve_item(

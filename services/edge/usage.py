@@ -208,7 +208,7 @@ def _count(holder: dict[str, Any], names: tuple[str, ...]) -> int:
         value = holder.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
+        if type(value) is not int or not 0 <= value <= MAX_TOKENS:
             raise BadUsage(f"{name} is not a number of tokens")
         return value
     return 0
