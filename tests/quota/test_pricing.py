@@ -1,7 +1,9 @@
 """Prices: exact, rounded up once, never below what the price data says."""
 
+import tomllib
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,3 +218,14 @@ def test_a_catalog_that_cannot_be_priced_by_is_refused(
 
 def _base(price: Any) -> Decimal:
     return price.base if isinstance(price, TieredPrices) else price
+
+
+def test_every_model_that_the_shipped_catalog_lists_has_a_price() -> None:
+    path = Path(__file__).parent.parent.parent / "deploy" / "models.toml"
+    book = PriceBook(catalog.load(str(path)), get_snapshot())
+    entries = tomllib.loads(path.read_text())["models"]
+    listed = [entry["match"] for entry in entries if "*" not in entry["match"]]
+    assert len(listed) > 5
+    for model in listed:
+        assert book.price(model, "", AT_MS).rates(1).output >= 0
+        assert book.dearest(model, AT_MS).rates(1).input > 0
