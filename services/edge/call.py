@@ -13,7 +13,7 @@ from services.edge.catalog import Catalog, Target
 from services.edge.charge import Charge
 from services.edge.dispatch import Answer, Dispatch, Order
 from services.edge.errors import ApiError
-from services.edge.exchange import Exchange
+from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed
 from services.edge.hold import Hold
 from services.edge.openai import Ask
@@ -130,7 +130,7 @@ def _charge(ended: BaseException | None, relay: Relay | None, hold: Hold) -> Cha
     match ended:
         case UpstreamFailed(billed=True):
             return Charge(Tokens(input=hold.bound.most.input), flags=("unreconciled",))
-        case UpstreamFailed() | ApiError():
+        case UpstreamFailed() | ApiError() | ClientGone(sent=False):
             return Charge(Tokens(), billable=False)
         case None if relay is not None:
             return relay.charge

@@ -76,9 +76,7 @@ class Dispatch:
             try:
                 return Answer(await self._attempts(order, target, hold), target, hold)
             except UpstreamFailed as failed:
-                self._metrics.upstream_failures.labels(
-                    target.provider.name, failed.error.code or ""
-                ).inc()
+                self._metrics.upstream_failed(target.provider.name, failed.error.code)
                 moved = await self._next(waiting, hold, order.principal) if failed.again else None
                 if moved is None:
                     raise
@@ -97,6 +95,8 @@ class Dispatch:
         body = order.api.upstream_body(order.ask, target, hold)
         attempt = 1
         while True:
+            if order.alarm.gone:
+                raise ClientGone(sent=False)
             try:
                 async with order.alarm.armed(provider.first_byte_timeout):
                     return await self._upstream.send(provider, order.api.path, headers, body)

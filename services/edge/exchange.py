@@ -70,7 +70,8 @@ class Exchange:
         """The body, at most ``most`` bytes. Raises ApiError 408, 413."""
         length = self.header(b"content-length")
         if length.isdigit() and int(length) > most:
-            await self._linger()
+            if self.header(b"expect").lower() != b"100-continue":
+                await self._linger()
             raise _too_large(most)
         pieces: list[bytes] = []
         size = 0
@@ -168,7 +169,11 @@ def _nothing() -> None: ...
 
 
 class ClientGone(Exception):
-    """Nobody is there any more to answer."""
+    """Nobody is there any more to answer. ``sent`` is false when no provider was asked."""
+
+    def __init__(self, *, sent: bool = True) -> None:
+        super().__init__("the client has left")
+        self.sent = sent
 
 
 def not_allowed(method: str, path: str, allowed: str) -> ApiError:

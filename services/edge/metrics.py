@@ -99,6 +99,10 @@ class EdgeMetrics:
     def settled(self, outcome: str) -> None:
         self.settlements.labels(outcome).inc()
 
+    def upstream_failed(self, provider: str, code: str | None) -> None:
+        """One attempt; ``code`` may be the provider's own."""
+        self.upstream_failures.labels(provider, _code(code or "")).inc()
+
     def finished(self, status: int, facts: dict[str, object], seconds: float) -> None:
         """One HTTP request, by the facts that its handler noted."""
         operation = str(facts.get("operation", "other"))

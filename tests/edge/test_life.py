@@ -128,6 +128,18 @@ def test_r19_the_body_is_asked_for_when_the_client_waits_to_be(gateway: World) -
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_body_that_is_too_large_is_refused_without_being_asked_for(gateway: World) -> None:
+    member = gateway.member()
+    size = gateway.edge_settings.max_body_bytes + 1
+    request = raw_request(member, b"", "expect: 100-continue")
+    request = request.replace(b"content-length: 0", b"content-length: %d" % size)
+    with raw_connection(gateway.url) as connection:
+        began = time.monotonic()
+        connection.sendall(request)
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+        assert time.monotonic() - began < 1.5
+
+
 def test_r19_a_wrong_key_is_told_before_the_body_is_sent(gateway: World) -> None:
     member = gateway.member()
     request = raw_request(member, b"x" * 1_000).replace(member.key.encode(), b"gw_live_wrong")

@@ -46,6 +46,7 @@ def test_a_call_is_counted_with_its_tokens_and_times(
 def test_e6_an_upstreams_code_is_no_label(counted: tuple[EdgeMetrics, CollectorRegistry]) -> None:
     metrics, registry = counted
     metrics.finished(400, {"operation": "chat", "refused": 'canary"} 1\n'}, 0.1)
+    metrics.upstream_failed("openai", "canary")
     assert b"canary" not in generate_latest(registry)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import struct
 import time
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.edge.wire import bearer, chat, raw_connection, raw_request, sim
 from tests.edge.world import Member, World
+from tests.waiting import wait_until
 
 WORDS = "one two three four five six seven eight"
 
@@ -197,6 +200,20 @@ def test_a_hang_up_before_the_first_byte_closes_the_upstream(
     entry = gateway.settled(member)
     assert (entry.usage.output_tokens, set(entry.flags)) == (0, {"estimated", "partial"})
     assert entry.usage.input_tokens > 0
+
+
+def test_who_leaves_before_the_provider_is_asked_pays_nothing(
+    gateway: World, member: Member
+) -> None:
+    assert chat(gateway.url, member).status == 200  # the key is known from here on
+    before = gateway.usage(member).spent_nano_usd
+    gateway.simulator.witness.clear()
+    with raw_connection(gateway.url) as connection:
+        connection.sendall(raw_request(member, json.dumps(body("")).encode()))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: [e for e in gateway.journal(member) if e.kind == "release"])
+    assert gateway.usage(member).spent_nano_usd == before
+    assert gateway.simulator.witness.records() == []
 
 
 def test_a_slow_reader_holds_the_upstream_back(gateway: World, member: Member) -> None:
