@@ -8,13 +8,22 @@ from pathlib import Path
 import pytest
 
 from tests.clients.node_client import NodeClient
+from tests.clients.raw_upstream import RawUpstream, raw_upstream
 from tests.edge.world import World, world
 
 PACKAGES = Path(__file__).parent / "node"
 
 
 @pytest.fixture(scope="session")
-def gateway(kv_url: str) -> Iterator[World]:
+def upstream() -> Iterator[RawUpstream]:
+    """The provider ``raw`` of the tests' catalog."""
+    with raw_upstream() as made:
+        os.environ["EDGE_TEST_RAW_URL"] = made.url
+        yield made
+
+
+@pytest.fixture(scope="session")
+def gateway(kv_url: str, upstream: RawUpstream) -> Iterator[World]:
     with world(kv_url) as made:
         yield made
 
