@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -199,12 +199,14 @@ class Ledger(RuleBasedStateMachine):
         self.run(self.duel.check())
 
 
-def play(kv_url: str, *, examples: int, steps: int, shrink: bool = False) -> None:
+def play(
+    kv_url: str, *, examples: int, steps: int, chosen: int | None = None, shrink: bool = False
+) -> None:
     """Raises AssertionError with a story in which scripts and model differ; ``shrink`` looks for
-    the shortest one, which may take minutes."""
+    the shortest one, which may take minutes. ``chosen`` is a seed."""
     machine = type("Ledger", (Ledger,), {"kv_url": kv_url})
     run_state_machine_as_test(
-        machine,
+        machine if chosen is None else seed(chosen)(machine),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,

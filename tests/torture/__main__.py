@@ -14,6 +14,7 @@ from tests.system.fleet import fleet
 from tests.torture.crash import crash
 from tests.torture.frozen import frozen
 from tests.torture.grace import grace
+from tests.torture.ledger import ledger
 from tests.torture.race import race
 
 Part = Callable[[Path, int, float], tuple[bool, list[str]]]
@@ -43,11 +44,17 @@ def crashes(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]
     return found.good, found.lines()
 
 
+def ledgers(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
+    found = ledger(directory, seed=seed, seconds=seconds)
+    return found.good, found.lines()
+
+
 PARTS: dict[str, tuple[float, Part]] = {
     "frozen": (0.1, freezes),
+    "ledger": (0.1, ledgers),
     "race": (0.15, races),
     "grace": (0.25, graces),
-    "crash": (0.5, crashes),
+    "crash": (0.4, crashes),
 }
 """With their part of the time."""
 
