@@ -252,7 +252,7 @@ def test_amounts_are_exact_and_times_name_their_zone(operator: Browser, rest: Re
     spent = rest.good("GET", f"/users/{family['user_id']}/usage")["spent_usd"]
     page = operator.get(f"/console/users/{family['user_id']}").text
     assert f"${spent} " in page.replace("<small>", " ").replace("\n", " ").replace("  ", " ")
-    assert re.search(r"<time [^>]+>\d+ \w+ 20\d\d, \d\d:\d\d UTC</time>", page)
+    assert re.search(r"<time [^>]+>\d+\s\w+\s20\d\d, \d\d:\d\d\sUTC</time>", page)
 
 
 def test_the_books_and_the_trail_are_verified_on_demand(operator: Browser, rest: Rest) -> None:

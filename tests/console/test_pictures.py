@@ -66,6 +66,18 @@ def test_every_page_fits_and_the_browser_has_no_complaint(
                 seen.page.locator("[data-drawn]").wait_for()
             _take(seen, folder, name)
         seen.complaints = [one for one in seen.complaints if "404 (Not Found)" not in one]
+        seen.open(org)
+        seen.page.get_by_role("button", name="Delete").click()
+        seen.page.get_by_text("go with it").wait_for()
+        _take(seen, folder, "dialog-delete")
+        seen.page.get_by_role("button", name="Cancel").click()
+        seen.page.get_by_role("button", name="Edit").click()
+        seen.page.get_by_text("More settings").click()
+        seen.page.get_by_label("Requests per minute").fill("many")
+        seen.page.get_by_role("button", name="Save changes").click()
+        seen.page.get_by_role("alert").wait_for()
+        _take(seen, folder, "dialog-mistake")
+        seen.complaints = [one for one in seen.complaints if "422 (Unprocessable" not in one]
         seen.open(user)
         seen.page.get_by_role("button", name="New key").click()
         seen.page.get_by_label("Name").wait_for()
@@ -91,6 +103,12 @@ def test_the_page_of_a_key_holder_fits_too(
         assert seen.complaints == []
 
 
+WIDER_TABLES = """() => [...document.querySelectorAll(".table")]
+    .filter((table) => table.clientWidth && table.scrollWidth > table.clientWidth + 1)
+    .map((table) => `${table.innerText.slice(0, 60)} ${table.scrollWidth} > ${table.clientWidth}`)"""
+
+
 def _take(seen: Tab, folder: Path, name: str) -> None:
     seen.page.screenshot(path=folder / f"{name}.png", full_page="dialog" not in name)
     assert seen.page.evaluate(OVERFLOW) <= 0, f"{name} is wider than the screen"
+    assert seen.page.evaluate(WIDER_TABLES) == [], f"{name} has a table that must be scrolled"

@@ -45,7 +45,7 @@ def when(text: str | None, nothing: str = "—") -> Markup:
     if not text:
         return escape(nothing)
     moment = datetime.fromisoformat(text).astimezone(UTC)
-    shown = f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+    shown = f"{moment.day}\xa0{moment:%b\xa0%Y, %H:%M}\xa0UTC"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, shown)
 
 
