@@ -105,7 +105,7 @@ def test_the_page_of_a_key_holder_fits_too(
 
 WIDER_TABLES = """() => [...document.querySelectorAll(".table")]
     .filter((table) => table.clientWidth && table.scrollWidth > table.clientWidth + 1)
-    .map((table) => `${table.innerText.slice(0, 60)} ${table.scrollWidth} > ${table.clientWidth}`)"""
+    .map((table) => `${table.scrollWidth} > ${table.clientWidth}: ${table.innerText}`)"""
 
 
 def _take(seen: Tab, folder: Path, name: str) -> None:
