@@ -91,7 +91,7 @@ class Call:
         relay: Relay | None = None
         ended: BaseException | None = None
         try:
-            answer = await rooms.dispatch.open(order, target, hold)
+            answer = await rooms.dispatch.open(order, target, run)
             relay = self._relay(order, answer, run)
             await relay.pass_on()
         except BaseException as error:
@@ -102,7 +102,6 @@ class Call:
             self._settle(order.exchange, run.hold, _charge(ended, relay, run.hold))
 
     def _relay(self, order: Order, answer: Answer, run: Run) -> Relay:
-        run.hold = answer.hold
         exchange = order.exchange
         exchange.facts.update(provider=answer.target.provider.name, model=answer.target.model)
         return Relay(

@@ -21,6 +21,7 @@ from services.edge.ledger import Ledger
 from services.edge.metrics import EdgeMetrics
 from services.edge.openai import Ask
 from services.edge.principals import Principals
+from services.edge.running import Run
 from services.edge.upstream import Upstream, request_headers
 from services.edge.usage import Tokens
 
@@ -69,18 +70,21 @@ class Dispatch:
         provider = target.provider
         return provider.usable or provider.name in principal.providers_with_key
 
-    async def open(self, order: Order, target: Target, hold: Hold) -> Answer:
-        """The first answer that is a success. Raises UpstreamFailed, ClientGone, ApiError."""
+    async def open(self, order: Order, target: Target, run: Run) -> Answer:
+        """The first answer that is a success; ``run`` holds for whoever is being asked. Raises
+        UpstreamFailed, ClientGone, ApiError."""
         waiting = [name for name in target.fallbacks if name != target.model]
         while True:
             try:
-                return Answer(await self._attempts(order, target, hold), target, hold)
+                return Answer(await self._attempts(order, target, run.hold), target, run.hold)
             except UpstreamFailed as failed:
                 self._metrics.upstream_failed(target.provider.name, failed.error.code)
-                moved = await self._next(waiting, hold, order.principal) if failed.again else None
+                if not failed.again:
+                    raise
+                moved = await self._next(waiting, run.hold, order.principal)
                 if moved is None:
                     raise
-                target, hold = moved
+                target, run.hold = moved
 
     async def _attempts(self, order: Order, target: Target, hold: Hold) -> httpx.Response:
         provider = target.provider

@@ -174,6 +174,16 @@ def test_a_dearer_fallback_is_held_for_before_it_is_asked(gateway: World, member
     assert gateway.usage(member).spent_nano_usd == reply.json["usage"]["total_tokens"] * 100_000
 
 
+def test_a_fallback_that_is_lost_is_charged_at_its_own_price(
+    gateway: World, member: Member
+) -> None:
+    reply = chat(gateway.url, member, model="dead/lost", messages=sim("reset"))
+    assert reply.status == 502
+    [settled] = [e for e in gateway.journal(member) if e.kind == "settle"]
+    assert (settled.model, list(settled.flags)) == ("simulator/dear", ["unreconciled"])
+    assert gateway.usage(member).spent_nano_usd == settled.usage.input_tokens * 100_000
+
+
 def test_a_fallback_that_is_not_affordable_is_not_asked(gateway: World) -> None:
     member = gateway.member(limit=60_000_000)  # 6,000 tokens at the first model's price
     gateway.simulator.witness.clear()
