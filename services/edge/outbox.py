@@ -175,8 +175,28 @@ class Outbox:
                 if lasting or isinstance(error, InvalidField):
                     await self._part(batch, error)
                     return
+                if tries >= _TRIES and await self._booked_some(batch):
+                    return
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _booked_some(self, batch: list[SettleItem]) -> bool:
+        """The KV may be away for some organisations only: theirs go to the end of the queue, so
+        that the others need not wait. False where nothing could be booked."""
+        orgs: dict[str, list[SettleItem]] = {}
+        for item in batch:
+            orgs.setdefault(item.owner.org_id, []).append(item)
+        put_back: list[SettleItem] = []
+        for items in orgs.values():
+            try:
+                await self._book(items)
+            except GatewayError:
+                put_back += items
+        if len(put_back) == len(batch):
+            return False
+        for item in put_back:
+            self.submit(item)
+        return True
 
     async def _part(self, batch: list[SettleItem], error: GatewayError) -> None:
         """The ledger stumbles over one of them: the others must not wait for it."""

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from services.common.errors import Unavailable
 from services.common.kv import Kv, kv_errors
+from services.common.kv_cluster import ClusterKv
 from services.common.script import Script
 
 Answer = TypeVar("Answer")
@@ -19,6 +20,11 @@ class Door:
         self._kv = kv
         self._timeout = timeout
         self._running: set[asyncio.Task[Any]] = set()
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether the KV can be away for some organisations and there for others."""
+        return isinstance(self._kv, ClusterKv)
 
     async def ask(self, question: Callable[[Kv], Awaitable[Answer]]) -> Answer:
         """The answer of the KV to a few commands."""

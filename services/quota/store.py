@@ -51,7 +51,7 @@ class LedgerStore:
 
     async def reserve(self, items: Sequence[Reserve]) -> list[Granted | Refused]:
         """One organisation's KV node may be away: its items are refused, the others are not. Raises
-        Unavailable when nothing could be decided."""
+        Unavailable when nothing could be decided, and there is no other node."""
         away = Refused("STORE_UNAVAILABLE", retry_ms=_RETRY_MS)
         return await self._batched(items, self._reserve, away)
 
@@ -91,11 +91,17 @@ class LedgerStore:
         return await self._door.ask(note)
 
     async def epoch(self) -> str:
-        """Changes with every restart and every failover of the KV."""
+        """Changes with every restart and every failover of the KV, and with every node of it that
+        goes or comes. Raises Unavailable when none is there."""
 
         async def ask(kv: Kv) -> str:
             nodes = list((await kv.primaries()).values()) if isinstance(kv, ClusterKv) else [kv]
-            ids = [str((await node.info("server"))["run_id"]) for node in nodes]
+            told = await asyncio.gather(
+                *(node.info("server") for node in nodes), return_exceptions=True
+            )
+            ids = [str(info["run_id"]) for info in told if isinstance(info, dict)]
+            if not ids:
+                raise ConnectionError("no node of the KV tells who it is")
             return hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:16]
 
         return await self._door.ask(ask)
@@ -131,7 +137,8 @@ class LedgerStore:
         done = await asyncio.gather(*calls, return_exceptions=True)
         failures = [found for found in done if isinstance(found, BaseException)]
         for failure in failures:
-            if away is None or len(failures) == len(done) or not isinstance(failure, Unavailable):
+            nothing = len(failures) == len(done) and not self._door.has_nodes
+            if away is None or nothing or not isinstance(failure, Unavailable):
                 raise failure
         answers: list[Any] = [away] * len(items)
         for (_, part), replies in zip(parts, done, strict=True):

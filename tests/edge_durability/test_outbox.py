@@ -25,6 +25,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.away = False
+        self.struck: set[str] = set()
         self.booked: dict[str, int] = {}
         self.asked: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
@@ -32,7 +33,7 @@ class Ledger:
 
     async def send(self, items: list[SettleItem]) -> Sequence[SettleResult]:
         await asyncio.sleep(0)
-        if self.away:
+        if self.away or any(item.owner.org_id in self.struck for item in items):
             raise Unavailable("away")
         for item in items:
             if item.reservation_id in self.poison:
@@ -157,6 +158,27 @@ async def test_an_item_the_ledger_refuses_is_set_aside_and_holds_nobody_up(
     aside = (tmp_path / "refused.jsonl").read_text()
     assert aside.count("\n") == 2
     assert "r3" in aside and "FIELD_INVALID" in aside and "r5" in aside
+
+
+async def test_an_organisation_whose_kv_is_away_holds_nobody_up(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    ledger.struck = {"org_struck"}
+    outbox = made(tmp_path, ledger)
+    for number in range(500):
+        one = item(number)
+        one.owner.org_id = "org_struck" if number % 10 == 0 else "org_well"
+        outbox.submit(one)
+    await until(lambda: len(ledger.booked) == 450)
+    assert outbox.pending >= 50
+    again = Ledger()
+    second = made(tmp_path, again)  # died now: nothing that waits is lost
+    second.start()
+    assert await second.drain(10) == 0
+    assert {rid for rid in ALL if int(rid[1:]) % 10 == 0} <= set(again.booked)
+    ledger.struck = set()
+    assert await outbox.drain(10) == 0
+    assert ledger.booked == ALL
 
 
 async def test_a_refusal_as_a_result_is_set_aside(tmp_path: Path, ledger: Ledger) -> None:
