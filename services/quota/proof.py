@@ -131,14 +131,16 @@ def recorded(rows: Iterable[tuple[str, dict[str, str]]]) -> Sums:
     return found
 
 
-def held(rows: Iterable[tuple[str, Any]]) -> Sums:
+def held(rows: Iterable[tuple[str, Any]], grown: Mapping[str, int]) -> Sums:
+    """Holds by member of the index and (state, held, month), less what they have ``grown`` by. One
+    without a state is lost."""
     found: Sums = defaultdict(int)
-    for member, (state, held, month) in rows:
-        if state != "reserved":
+    for member, (state, amount, month) in rows:
+        if not state:
             continue
-        _, user, key = member.split(" ")
+        rid, user, key = member.split(" ")
         for subject in _subjects(user, key):
-            found[subject, month, "held"] += int(held)
+            found[subject, month, "held"] += int(amount) - grown.get(rid, 0)
             found[subject, "", "running"] += 1
     return found
 

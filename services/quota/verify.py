@@ -4,6 +4,7 @@ Counters, holds and records are read at one instant, which is a place in the jou
 summed up, page by page, to exactly this place. So the proof holds under traffic, too.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from services.common import keys
@@ -15,6 +16,7 @@ from services.quota.proof import (
     Difference,
     JournalSums,
     Snapshot,
+    Sums,
     counted,
     differences,
     held,
@@ -27,7 +29,7 @@ _PAGE = 500
 """Entries read at once: each page takes the process a few milliseconds."""
 
 _ATTEMPTS = 20
-_BUSY = "the ledger changes too fast to be compared with its open holds; try again"
+_BUSY = "the ledger gains users, keys or months faster than it can be read; try again"
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Auditor:
 
     async def verify(self, org: str) -> Verdict:
         """Every difference, by subject, month and field. Raises Unavailable when the KV does not
-        answer, or changes so fast that its open holds cannot be listed."""
+        answer, or gains users and keys all the time."""
         for _ in range(_ATTEMPTS):
             dropped = await self._books.config(keys.journal_sums(org))
             journal = JournalSums()
@@ -89,24 +91,34 @@ class Auditor:
         months = sorted({month for _, _, month in journal.rows})
         hashes = [*subjects.values(), *(keys.usage_records(org, month) for month in months)]
         hashes.append(keys.journal_sums(org))
-        known: list[str] = []
-        for _ in range(_ATTEMPTS):
-            names = [keys.journal(org), keys.holds(org), *hashes]
-            names += [keys.hold(org, member.split(" ")[0]) for member in known]
-            newest, members, rows, holds = await self._door.run(
-                self._scripts.snapshot, names, [len(hashes)]
-            )
-            if set(members) == set(known):
-                dicts = [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
-                return Snapshot(
-                    newest,
-                    counted(zip(subjects, dicts, strict=False)),
-                    recorded(zip(months, dicts[len(subjects) : -1], strict=True)),
-                    held(zip(known, holds, strict=True)),
-                    dicts[-1],
-                )
-            known = members
-        raise Unavailable(_BUSY, retry_after_ms=1_000)
+        front = [keys.journal(org), keys.holds(org)]
+        newest, members, rows, _ = await self._door.run(
+            self._scripts.snapshot, [*front, *hashes], [len(hashes)]
+        )
+        dicts = [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
+        return Snapshot(
+            newest,
+            counted(zip(subjects, dicts, strict=False)),
+            recorded(zip(months, dicts[len(subjects) : -1], strict=True)),
+            await self._held(org, members, newest),
+            dicts[-1],
+        )
+
+    async def _held(self, org: str, members: list[str], newest: str) -> Sums:
+        """What the holds that were open at ``newest`` held then. They are read a moment later: one
+        that has ended meanwhile still tells it, one that was extended tells more, which the
+        journal knows."""
+        ids = [member.split(" ")[0] for member in members]
+        names = [keys.journal(org), keys.holds(org), *(keys.hold(org, rid) for rid in ids)]
+        later, _, _, rows = await self._door.run(self._scripts.snapshot, names, [0])
+        grown: dict[str, int] = defaultdict(int)
+        start = f"({newest}" if newest else "-"
+        while page := await self._books.journal(org, start, later or "-", _PAGE):
+            for _, entry in page:
+                if entry["k"] == "extend":
+                    grown[entry["id"]] += int(entry["h"])
+            start = f"({page[-1][0]}"
+        return held(zip(members, rows, strict=True), grown)
 
     async def _members(self, org: str, journal: JournalSums) -> tuple[list[str], list[str]]:
         """All users and keys: those of the journal, and those of the directory, which must not

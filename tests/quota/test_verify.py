@@ -8,8 +8,9 @@ from services.common import keys
 from services.quota import scripts
 from services.quota.archivist import Archivist
 from services.quota.door import Door
-from services.quota.items import Owner
+from services.quota.items import Checkpoint, Owner
 from services.quota.months import month_of
+from services.quota.pricing import Bound
 from services.quota.verify import Auditor, Verdict
 from tests.quota.world import USD, World, now_ms, quota_keys, reserve, settle
 
@@ -46,16 +47,20 @@ async def test_the_proof_holds_while_requests_run(ledger: World) -> None:
 
     async def traffic() -> None:
         while not done:
-            asks = [reserve(owner, 100) for _ in range(5)]
+            asks = [reserve(owner, bound=Bound(100_000, 1_000), output=5) for _ in range(5)]
             await ledger.store.reserve(asks)
+            notes = [
+                Checkpoint(ask.id, owner, 101, ask.tokens, 5 + n, ask.bound)
+                for n, ask in enumerate(asks)
+            ]
+            await ledger.store.checkpoint(notes)
             await ledger.store.settle([settle(ask, 77) for ask in asks])
-            await asyncio.sleep(0.002)
 
-    running = asyncio.create_task(traffic())
-    found = [await verify(ledger, owner.org) for _ in range(10)]
+    running = [asyncio.create_task(traffic()) for _ in range(4)]
+    found = [await verify(ledger, owner.org) for _ in range(30)]
     done = True
-    await running
-    assert [v.differences for v in found] == [[]] * 10
+    await asyncio.gather(*running)
+    assert [v.differences for v in found] == [[]] * 30
     assert found[-1].entries > found[0].entries
 
 

@@ -1,4 +1,4 @@
--- snapshot: the books of an organisation at one instant, for the proof that they agree.
+-- snapshot: books of an organisation at one instant, for the proof that they agree.
 --
 -- KEYS  1 journal   2 holds   3.. hashes
 -- ARGV  1 how many of the hashes, from the first one, are counters and records; the rest are holds
