@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from services.edge.settings import EdgeSettings
 
 _NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_MODEL_LENGTH}}}")
 _REST_NAMES = {"google-ai-studio": "google", "grok": "xai"}
+_NATIVE = {"mistral": "mistral/v1", "grok": "grok/v1", "workers-ai": "workers-ai/v1"}
 _CLOUDFLARE = "https://gateway.ai.cloudflare.com/v1/{account}/{gateway}/compat"
 _CLOUDFLARE_REST = "https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1"
 
@@ -39,6 +40,7 @@ class Provider:
     first_byte_timeout: float = 600.0
     idle_timeout: float = 300.0
     include_usage: str = "inject"
+    output_cap: str = ""
     keyless: bool = False
 
     @property
@@ -50,6 +52,8 @@ class Provider:
     def cap_field(self) -> str:
         """The field that limits output: OpenAI's reasoning models refuse the old one, many
         others do not know the new one."""
+        if self.output_cap:
+            return self.output_cap
         host = urlsplit(self.base_url).hostname or ""
         ours = self.name == "openai" and (self.kind != "openai" or host == "api.openai.com")
         return "max_completion_tokens" if ours else "max_tokens"
@@ -64,6 +68,18 @@ class Target:
     upstream_model: str
     max_output_tokens: int
     fallbacks: tuple[str, ...] = ()
+
+
+def placed(target: Target, path: str) -> Target:
+    """Where a target answers ``path``: Cloudflare's address for all providers knows chat only;
+    the rest is asked at the provider's own address there, under the model's own name."""
+    provider = target.provider
+    if provider.kind != "cloudflare-compat" or path == "/chat/completions":
+        return target
+    root = provider.base_url.removesuffix("/compat")
+    base = f"{root}/{_NATIVE.get(provider.name, provider.name)}"
+    own = target.upstream_model.removeprefix(f"{provider.name}/")
+    return replace(target, provider=replace(provider, base_url=base), upstream_model=own)
 
 
 class Catalog:
@@ -166,6 +182,7 @@ def _provider(entry: ProviderEntry, settings: EdgeSettings) -> Provider:
         first_byte_timeout=entry.first_byte_timeout_s,
         idle_timeout=entry.idle_timeout_s,
         include_usage=entry.include_usage,
+        output_cap=entry.output_cap,
         keyless=entry.private or (bool(told) and base == told),
     )
 

@@ -10,6 +10,7 @@ from services.common.settings import SettingsError
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _KINDS = ("openai", "cloudflare-compat", "cloudflare-rest")
+_CAPS = ("", "max_tokens", "max_completion_tokens")
 _USAGE = ("inject", "native", "never")
 _PRICES = frozenset(
     [
@@ -40,6 +41,7 @@ class ProviderEntry:
     first_byte_timeout_s: float = 600.0
     idle_timeout_s: float = 300.0
     include_usage: str = "inject"
+    output_cap: str = ""
     price_as: str = ""
     private: bool = False
 
@@ -105,10 +107,10 @@ def _provider(name: str, table: Any) -> ProviderEntry:
         raise ValueError(f"{where}: a name is 1 to 64 of a-z, 0-9, - and _")
     known = [f for f in ProviderEntry.__dataclass_fields__ if f != "name"]
     _known(table, known, where)
-    texts = ("kind", "base_url", "base_url_env", "credential_env", "include_usage", "price_as")
+    texts = ("kind", "base_url", "base_url_env", "credential_env", "include_usage", "output_cap")
     values: dict[str, Any] = {}
     for key in table:
-        if key in texts:
+        if key in texts or key == "price_as":
             values[key] = _typed(table, key, str, "", where)
         elif key == "private":
             values[key] = _typed(table, key, bool, False, where)
@@ -117,6 +119,7 @@ def _provider(name: str, table: Any) -> ProviderEntry:
     entry = ProviderEntry(name, **values)
     _one_of(entry.kind, _KINDS, f"{where} kind")
     _one_of(entry.include_usage, _USAGE, f"{where} include_usage")
+    _one_of(entry.output_cap, _CAPS, f"{where} output_cap")
     return entry
 
 

@@ -13,7 +13,7 @@ from services.common.errors import GatewayError
 from services.edge import errors
 from services.edge.alarm import Alarm
 from services.edge.api import Api
-from services.edge.catalog import Catalog, Target
+from services.edge.catalog import Catalog, Target, placed
 from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed, timed_out
 from services.edge.hold import Hold
@@ -21,6 +21,7 @@ from services.edge.ledger import Ledger
 from services.edge.metrics import EdgeMetrics
 from services.edge.openai import Ask
 from services.edge.principals import Principals
+from services.edge.reach import Reach
 from services.edge.running import Run
 from services.edge.upstream import Upstream, request_headers
 from services.edge.usage import Tokens
@@ -64,6 +65,7 @@ class Dispatch:
         self._principals = principals
         self._ledger = ledger
         self._metrics = metrics
+        self._reach = Reach()
 
     def usable(self, target: Target, principal: Principal) -> bool:
         """Whether there is a credential for the target."""
@@ -87,12 +89,14 @@ class Dispatch:
                 target, run.hold = moved
 
     async def _attempts(self, order: Order, target: Target, hold: Hold) -> httpx.Response:
+        target = placed(target, order.api.path)
         provider = target.provider
+        self._reach.check(provider.base_url)
         headers = request_headers(
             order.exchange.headers,
             provider,
             await self._credential(target, order.principal),
-            request_id=order.exchange.request_id,
+            told={"request_id": order.exchange.request_id, **_owner(order.principal)},
             stream=order.ask.stream,
             cache=order.principal.allow_upstream_cache,
         )
@@ -103,14 +107,21 @@ class Dispatch:
                 raise ClientGone(sent=False)
             try:
                 async with order.alarm.armed(provider.first_byte_timeout):
-                    return await self._upstream.send(provider, order.api.path, headers, body)
+                    response = await self._upstream.send(provider, order.api.path, headers, body)
             except TimeoutError:
                 if order.alarm.gone:
                     raise ClientGone from None
                 raise timed_out() from None
             except UpstreamFailed as failed:
-                if not failed.unseen or attempt == CONNECT_ATTEMPTS:
+                if not failed.unseen:
+                    self._reach.reached(provider.base_url)
                     raise
+                self._reach.failed(provider.base_url)
+                if attempt == CONNECT_ATTEMPTS:
+                    raise
+            else:
+                self._reach.reached(provider.base_url)
+                return response
             attempt += 1
 
     async def _credential(self, target: Target, principal: Principal) -> str:
@@ -139,3 +150,8 @@ class Dispatch:
             if not result.HasField("refusal"):
                 return target, moved
         return None
+
+
+def _owner(principal: Principal) -> dict[str, str]:
+    """By which Cloudflare's own logs can be read: ids, nothing that tells who it is."""
+    return {"org": principal.org_id, "user": principal.user_id, "key": principal.key_id}

@@ -76,19 +76,20 @@ def request_headers(
     provider: Provider,
     credential: str,
     *,
-    request_id: str,
+    told: Mapping[str, str],
     stream: bool,
     cache: bool,
 ) -> list[tuple[bytes, bytes]]:
     """The headers of an upstream request. ``credential`` is the provider's key: the gateway's own
-    or the organisation's; empty where Cloudflare has it."""
+    or the organisation's; empty where Cloudflare has it. ``told`` is the request's id
+    (``request_id``) and what else Cloudflare's logs shall know: five entries at most."""
     accept = b"text/event-stream" if stream else b"application/json"
     headers = [
         (b"content-type", b"application/json"),
         (b"accept", accept),
         (b"accept-encoding", b"identity"),
         (b"user-agent", b"ai-gateway"),
-        (b"x-request-id", request_id.encode()),
+        (b"x-request-id", told["request_id"].encode()),
         *((name, value) for name, value in client if name in _FORWARDED),
     ]
     if provider.kind == "cloudflare-rest":
@@ -97,16 +98,18 @@ def request_headers(
     if credential:
         headers.append((b"authorization", f"Bearer {credential}".encode()))
     if provider.kind.startswith("cloudflare"):
-        headers += _cloudflare(provider, request_id, cache)
+        headers += _cloudflare(provider, told, cache)
     return headers
 
 
-def _cloudflare(provider: Provider, request_id: str, cache: bool) -> list[tuple[bytes, bytes]]:
+def _cloudflare(
+    provider: Provider, told: Mapping[str, str], cache: bool
+) -> list[tuple[bytes, bytes]]:
     """Cached answers are shared by everybody behind one credential, so they are asked for only
     where the organisation wants it; its own retries would be billed behind the ledger's back."""
     headers = [
         (b"cf-aig-max-attempts", b"1"),
-        (b"cf-aig-metadata", orjson.dumps({"request_id": request_id})),
+        (b"cf-aig-metadata", orjson.dumps(dict(told))),
     ]
     if not cache:
         headers.append((b"cf-aig-skip-cache", b"true"))

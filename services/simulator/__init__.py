@@ -2,10 +2,11 @@
 
 Routes: ``POST /v1/chat/completions``, ``/v1/completions``, ``/v1/responses``, ``/v1/embeddings``;
 ``GET /v1/models``, ``/v1/models/{id}``; Cloudflare's ``POST
-/v1/{account}/{gateway}/compat/chat/completions`` and ``POST
-/client/v4/accounts/{account}/ai/v1/{chat/completions,responses}``, which want a token and a model
-written ``provider/model`` and answer with ``cf-aig-*`` headers. ``GET``, ``DELETE /_sim/log`` and
-``GET /_sim/stats`` tell what was asked and delivered (``witness``); ``GET /healthz`` says ok.
+/v1/{account}/{gateway}/compat/chat/completions``, ``…/{provider}/{responses,embeddings}`` and
+``POST /client/v4/accounts/{account}/ai/v1/{chat/completions,responses}``, which want a token and
+(but for those of one provider) a model written ``provider/model`` and answer with ``cf-aig-*``
+headers. ``GET``, ``DELETE /_sim/log`` and ``GET /_sim/stats`` tell what was asked and delivered
+(``witness``); ``GET /healthz`` says ok.
 
 Models: ``echo`` repeats the last user message; ``lorem``, and every other name, writes filler text.
 A name may carry its provider: ``simulator/echo``. Text, tool arguments and usage depend on the

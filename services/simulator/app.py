@@ -19,6 +19,7 @@ from services.simulator.settings import SimulatorSettings
 from services.simulator.witness import Witness
 
 _COMPAT = "/v1/{account}/{gateway}/compat"
+_NATIVE = "/v1/{account}/{gateway}/{provider}"
 _REST = "/client/v4/accounts/{account}/ai/v1"
 
 
@@ -45,6 +46,8 @@ def app(settings: SimulatorSettings) -> Starlette:
         get("/v1/models", models),
         get("/v1/models/{id:path}", models),
         post(f"{_COMPAT}/chat/completions", chat, Family.COMPAT),
+        post(f"{_NATIVE}/responses", responses, done=False),
+        post(f"{_NATIVE}/embeddings", embeddings),
         post(f"{_REST}/chat/completions", chat, Family.REST),
         post(f"{_REST}/responses", responses, Family.REST, done=False),
         Route("/healthz", _health, methods=["GET"]),

@@ -1,6 +1,7 @@
 """What must not travel: headers, credentials and prompts, in either direction."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -163,7 +164,12 @@ def test_cloudflare_compat_gets_both_credentials_and_its_headers(
     assert sent["authorization"] == f"Bearer sha256:{fingerprint(PROVIDER_KEY)}"
     assert sent["cf-aig-skip-cache"] == "true"
     assert sent["cf-aig-max-attempts"] == "1"
-    assert json.loads(sent["cf-aig-metadata"]) == {"request_id": reply.headers["x-request-id"]}
+    assert json.loads(sent["cf-aig-metadata"]) == {
+        "request_id": reply.headers["x-request-id"],
+        "org": member.org,
+        "user": member.user,
+        "key": member.key_id,
+    }
     [record] = gateway.simulator.witness.records()
     assert json.loads(record["body"])["model"] == "compat/echo"
 
@@ -208,8 +214,13 @@ def test_r24_the_three_ids_of_a_request_are_in_its_log_line(
     headers = {**bearer(member), "x-client-request-id": "mine-4711"}
     body = json.dumps({"model": "simulator/echo", "messages": [{"role": "user", "content": "Hi"}]})
     reply = ask(gateway.url, "POST", CHAT, body.encode(), headers)
-    captured = capfd.readouterr()
-    [line] = [x for x in (captured.out + captured.err).splitlines() if "mine-4711" in x]
+    text, ends = "", time.monotonic() + 5
+    while "mine-4711" not in text:  # the line is written when the answer is out
+        assert time.monotonic() < ends
+        captured = capfd.readouterr()
+        text += captured.out + captured.err
+        time.sleep(0.01)
+    [line] = [each for each in text.splitlines() if "mine-4711" in each]
     assert reply.headers["x-request-id"] in line
     assert reply.headers["x-gateway-upstream-request-id"] in line
 

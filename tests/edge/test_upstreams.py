@@ -1,0 +1,119 @@
+"""Where requests go: addresses behind Cloudflare, upstreams that cannot be reached, quirks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.settings import SettingsError
+from services.edge.catalog import placed
+from services.edge.catalog_file import read_catalog
+from services.edge.faults import UpstreamFailed
+from services.edge.reach import FAILURES, PAUSE_SECONDS, Reach
+from services.edge.upstream import Upstream
+from services.quota import catalog as prices
+from tests.edge.test_catalog import CLOUDFLARE, shipped
+from tests.edge.wire import chat
+from tests.edge.world import World
+
+GATEWAY = "https://gateway.ai.cloudflare.com/v1/acc/gw"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "base", "model"),
+    [
+        ("openai/gpt-5", "/chat/completions", "/compat", "openai/gpt-5"),
+        ("openai/gpt-5", "/responses", "/openai", "gpt-5"),
+        ("openai/text-embedding-3-small", "/embeddings", "/openai", "text-embedding-3-small"),
+        ("mistral/mistral-embed", "/embeddings", "/mistral/v1", "mistral-embed"),
+        ("workers-ai/@cf/baai/bge-m3", "/embeddings", "/workers-ai/v1", "@cf/baai/bge-m3"),
+        ("dynamic/support", "/chat/completions", "/compat", "dynamic/support"),
+    ],
+)
+def test_what_cloudflares_common_address_does_not_know_goes_to_the_providers_own(
+    name: str, path: str, base: str, model: str
+) -> None:
+    target = placed(shipped(**CLOUDFLARE).find(name), path)
+    assert target.provider.base_url == f"{GATEWAY}{base}"
+    assert (target.upstream_model, target.model) == (model, name)
+
+
+def test_responses_through_cloudflare_are_answered_and_charged(gateway: World) -> None:
+    member = gateway.member()
+    gateway.simulator.witness.clear()
+    with gateway.client(member) as client:
+        answer = client.responses.create(model="compat/echo", input="Hello there")
+    assert answer.output_text == "Hello there"
+    [record] = gateway.simulator.witness.records()
+    assert "cf-aig-authorization" in record["headers"]
+    assert gateway.settled(member).model == "compat/echo"
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_upstream_out_of_reach_is_tried_from_time_to_time_by_one_request() -> None:
+    clock = Clock()
+    reach = Reach(clock)
+    for _ in range(FAILURES):
+        reach.check("a")
+        reach.failed("a")
+    with pytest.raises(UpstreamFailed) as refused:
+        reach.check("a")
+    assert (refused.value.again, refused.value.billed) == (True, False)
+    reach.check("b")
+    clock.now += PAUSE_SECONDS
+    reach.check("a")
+    with pytest.raises(UpstreamFailed):
+        reach.check("a")
+    reach.reached("a")
+    reach.check("a")
+    reach.failed("a")
+    reach.check("a")
+
+
+def test_nobody_waits_for_an_upstream_that_cannot_be_reached(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    send = Upstream.send
+
+    async def counted(self: Upstream, provider: Any, *args: Any) -> Any:
+        tried.append(provider.name)
+        return await send(self, provider, *args)
+
+    monkeypatch.setattr(Upstream, "send", counted)
+    monkeypatch.setattr("services.edge.reach.PAUSE_SECONDS", 60.0)
+    member = gateway.member()
+    replies = [chat(gateway.url, member, model="dead/echo") for _ in range(4)]
+    assert {(r.status, r.error["code"]) for r in replies} == {(502, "upstream_error")}
+    before = len(tried)
+    assert before <= FAILURES + 1
+    assert chat(gateway.url, member, model="dead/saved").headers["x-gateway-model"] == (
+        "simulator/echo"
+    )
+    assert tried[before:] == ["simulator"]
+    released = [e for e in gateway.journal(member) if e.kind == "release"]
+    assert len(released) == 4
+
+
+QUIRKS = """
+[providers.own]
+base_url = "http://127.0.0.1:1/v1"
+private = true
+output_cap = "{cap}"
+"""
+
+
+def test_a_quirk_is_configured_and_both_readers_take_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text(QUIRKS.format(cap="max_completion_tokens"))
+    assert read_catalog(path).providers["own"].output_cap == "max_completion_tokens"
+    prices.load(str(path))
+    path.write_text(QUIRKS.format(cap="max"))
+    with pytest.raises(SettingsError, match="output_cap must be one of"):
+        read_catalog(path)
