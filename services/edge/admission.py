@@ -81,7 +81,6 @@ class Admission:
         item = reserve_item(
             caller.principal, ask, target, bound, operation=operation, request_id=request_id
         )
-        self._grace.see(caller.principal, target.model)
         try:
             result = await self._quota.reserve(item)
             _require_decision(result)
@@ -99,6 +98,7 @@ class Admission:
             if refused.code == "insufficient_quota":
                 refused.status = self._exhausted_status
             raise refused
+        self._grace.see(caller.principal, target.model)
         hold = Hold(item, result.grant, bound, target.model, headers)
         return hold, await self._current(caller, result)
 

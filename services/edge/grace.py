@@ -80,12 +80,16 @@ class Grace:
         self.news: Callable[[], None] = lambda: None
 
     def see(self, principal: Principal, model: str) -> None:
-        """A request that would need a share, were the ledger away."""
+        """An admitted request that would have needed a share, had the ledger been away."""
         if principal.failure_mode != FAIL_OPEN:
             return
         if principal.org_id not in self._orgs or model not in self._models:
             self.news()
-        self._orgs[principal.org_id] = self._models[model] = time.monotonic()
+        for seen, name in ((self._orgs, principal.org_id), (self._models, model)):
+            seen.pop(name, None)
+            seen[name] = time.monotonic()
+            if len(seen) > MOST:
+                del seen[next(iter(seen))]
 
     def wanted(self) -> tuple[list[str], list[str]]:
         """Organisations and models seen lately."""
@@ -93,7 +97,7 @@ class Grace:
         for seen in (self._orgs, self._models):
             for name in [name for name, at in seen.items() if at < since]:
                 del seen[name]
-        return list(self._orgs)[-MOST:], list(self._models)[-MOST:]
+        return list(self._orgs), list(self._models)
 
     async def heard(self, asked: list[str], told: pb.CheckpointReservationsResponse) -> None:
         """The ledger answered a heartbeat: it is back, or still there."""

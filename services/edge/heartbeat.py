@@ -20,6 +20,7 @@ from services.edge.outbox import Outbox
 log = logger("heartbeat")
 
 TIDY_SECONDS = 30.0
+_GATHER_SECONDS = 0.02
 
 Beat = Callable[[list[str], list[str]], Awaitable[CheckpointReservationsResponse]]
 """Organisations that want a share, models that want a price. Raises GatewayError."""
@@ -71,6 +72,7 @@ class Heartbeat:
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), self._every)
+                await asyncio.sleep(_GATHER_SECONDS)
 
 
 async def tidy(data_dir: Path, outbox: Outbox, grace: Grace) -> None:
