@@ -38,17 +38,17 @@ class Rpc:
 
     async def reserve(self, *items: pb.ReserveItem) -> list[Any]:
         request = pb.ReserveQuotaRequest(items=items)
-        return list((await self.hot.ReserveQuota(request, timeout=5, metadata=AS_EDGE)).results)
+        return list((await self.hot.ReserveQuota(request, timeout=60, metadata=AS_EDGE)).results)
 
     async def settle(self, *items: pb.SettleItem) -> list[Any]:
         request = pb.SettleReservationsRequest(items=items, caller_time_ms=now_ms())
-        answer = await self.hot.SettleReservations(request, timeout=5, metadata=AS_EDGE)
+        answer = await self.hot.SettleReservations(request, timeout=60, metadata=AS_EDGE)
         return list(answer.results)
 
     async def checkpoint(self, *items: pb.CheckpointItem, **more: Any) -> Any:
         fields: dict[str, Any] = {"edge_id": "edge_1", "caller_time_ms": now_ms()} | more
         request = pb.CheckpointReservationsRequest(items=items, **fields)
-        return await self.hot.CheckpointReservations(request, timeout=5, metadata=AS_EDGE)
+        return await self.hot.CheckpointReservations(request, timeout=60, metadata=AS_EDGE)
 
 
 def prices() -> PriceBook:

@@ -32,8 +32,8 @@ async def test_ten_thousand_at_once_admit_exactly_what_the_budget_affords(
     dice = random.Random(3)
     # The clock stands still: on a busy machine the last ones wait longer than clocks may differ.
     async with (
-        world(kv_url, clock=TEST_CLOCK) as ledger,
-        world(kv_url, clock=TEST_CLOCK) as other,
+        world(kv_url, clock=TEST_CLOCK, wait=60) as ledger,
+        world(kv_url, clock=TEST_CLOCK, wait=60) as other,
         serving(ledger, clock=lambda: START) as one,
         serving(other, clock=lambda: START) as two,
     ):

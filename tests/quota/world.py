@@ -90,7 +90,7 @@ def name(prefix: str) -> str:
 
 @asynccontextmanager
 async def world(
-    kv_url: str, *, clock: str | None = None, wait: float = 5.0, cluster: bool = False
+    kv_url: str, *, clock: str | None = None, wait: float = 20.0, cluster: bool = False
 ) -> AsyncIterator[World]:
     kv = open_kv(kv_url, timeout_ms=int(wait * 1000), connections=16, cluster=cluster)
     door = Door(kv, timeout=wait)
