@@ -45,7 +45,7 @@ def compare(options: argparse.Namespace) -> int:
             wanted,
             targets,
             count=1 if options.quick else options.rounds,
-            seconds=1.0 if options.quick else options.seconds,
+            seconds=min(1.0, options.seconds) if options.quick else options.seconds,
             ends=ends,
             say=say,
         )
