@@ -47,6 +47,24 @@ async def test_unknown_host_is_a_connect_error() -> None:
     await transport.aclose()
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("http://b\u00fccher.test/", "xn--bcher-kva.test"), ("http://[::1]:8080/", "::1")],
+)
+async def test_names_are_looked_up_as_the_network_spells_them(url: str, host: str) -> None:
+    asked: list[str] = []
+
+    async def nobody(host: str, port: int) -> list[tuple[int, int, int, str, object]]:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    transport = LeanTransport(resolve=nobody)
+    with pytest.raises(httpx.ConnectError):
+        await transport.handle_async_request(post(url))
+    await transport.aclose()
+    assert asked == [host]
+
+
 async def test_silent_connect_ends_at_the_connect_timeout() -> None:
     never = asyncio.Event()
 

@@ -95,13 +95,14 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
     def _pool(self, request: httpx.Request) -> Pool:
         url = request.url
-        name = request.extensions.get("sni_hostname") or url.host
-        key = (url.scheme, url.host, url.port, name)
+        host = url.raw_host.decode("ascii")
+        name = request.extensions.get("sni_hostname") or host
+        key = (url.scheme, host, url.port, name)
         pool = self._pools.get(key)
         if pool is None:
             if url.scheme not in _PORTS:
                 raise httpx.UnsupportedProtocol(f"{url.scheme or 'no scheme'}: not http(s)")
             tls = self._tls if url.scheme == "https" else None
-            origin = Origin(url.host, url.port or _PORTS[url.scheme], tls, name)
+            origin = Origin(host, url.port or _PORTS[url.scheme], tls, name)
             pool = self._pools[key] = Pool(origin, self._limits, self._resolve)
         return pool
