@@ -82,6 +82,9 @@ lock: ## resolve the dependencies of pyproject.toml into the hashed locks (needs
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	    --custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock \
 	    -o requirements-dev.lock > /dev/null
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    --custom-compile-command "make lock" pyproject.toml --extra otel -c requirements.lock \
+	    -o requirements-otel.lock > /dev/null
 
 clean: ## remove what was made: .venv, gen, caches (the data in .gateway stays)
 	rm -rf .venv gen build dist *.egg-info .tools .pytest_cache .mypy_cache .ruff_cache \

@@ -52,7 +52,7 @@ async def bring_up(crew: Crew, settings: LaunchSettings, lock: int, socket_path:
 
 
 async def launch(settings: LaunchSettings, lock: int) -> None:
-    require_free(plans.listens(settings))
+    require_free(plans.taken(settings))
     crew = Crew()
     with kv.socket_path(settings.data_dir.absolute()) as socket_path:
         try:

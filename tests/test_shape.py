@@ -107,10 +107,13 @@ def test_locks_pin_hashes_and_hold_no_address(lock: Path) -> None:
     assert [e for e in entries if "==" not in e.split()[0] or "--hash=sha256:" not in e] == []
 
 
-def test_dev_lock_contains_the_runtime_lock() -> None:
-    pins = [set(re.findall(r"^([a-z0-9._-]+==[^ ;]+)", p.read_text(), re.M)) for p in LOCKS]
-    dev, runtime = pins
-    assert runtime - dev == set()
+def test_the_other_locks_contain_the_runtime_lock() -> None:
+    pins = {p.name: set(re.findall(r"^([a-z0-9._-]+==[^ ;]+)", p.read_text(), re.M)) for p in LOCKS}
+    runtime = pins.pop("requirements.lock")
+    assert {name: runtime - found for name, found in pins.items()} == {
+        "requirements-dev.lock": set(),
+        "requirements-otel.lock": set(),
+    }
 
 
 def test_locks_agree_with_the_declared_dependencies() -> None:
@@ -118,6 +121,7 @@ def test_locks_agree_with_the_declared_dependencies() -> None:
     declared = {
         "requirements.lock": project["project"]["dependencies"],
         "requirements-dev.lock": project["dependency-groups"]["dev"],
+        "requirements-otel.lock": project["project"]["optional-dependencies"]["otel"],
     }
     wrong = []
     for lock, requirements in declared.items():

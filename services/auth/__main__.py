@@ -21,10 +21,13 @@ from services.common.metrics import RpcMetrics, expose, new_registry
 from services.common.process import run, until_signal
 from services.common.serve import Server
 from services.common.settings import require_secret
+from services.common.workers import supervise
 
 AUTH = "gateway.auth.v1.AuthService"
 AUTH_ADMIN = "gateway.auth.v1.AuthAdminService"
 TRUST = {AUTH: HOT, AUTH_ADMIN: ADMIN, "grpc.reflection.v1alpha.ServerReflection": REFLECTION}
+
+log = logs.logger("auth")
 
 
 def join(
@@ -59,11 +62,27 @@ def join(
     )
 
 
-async def main() -> None:
+async def main() -> int:
     settings = AuthSettings.load()
-    logs.configure("auth", settings.log_level, settings.log_format)
-    log = logs.logger("auth")
+    logs.configure("auth", settings.log_level, settings.log_format, settings.worker)
     log.info("settings", **settings.describe())
+    if settings.workers > 1 and not settings.worker:
+        return await supervise(
+            "auth",
+            settings.workers,
+            shared={
+                "GATEWAY_AUTH_LISTEN": settings.listen,
+                "GATEWAY_HEALTH_LISTEN": settings.health_listen,
+            },
+            own={"GATEWAY_AUTH_METRICS_LISTEN": settings.metrics_listen},
+            stop_seconds=settings.drain_seconds,
+        )
+    await serve(settings)
+    return 0
+
+
+async def serve(settings: AuthSettings) -> None:
+    """The service in this process, until a signal."""
     registry = new_registry()
     kv = open_kv(
         settings.redis_url,
@@ -76,7 +95,7 @@ async def main() -> None:
         log.warning("kv", problem=warning)
     expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
     await server.start()
-    await until_signal()
+    await until_signal(worker=settings.worker)
     await server.stop()
     await kv.aclose()
 

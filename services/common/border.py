@@ -84,6 +84,7 @@ class Border(grpc.aio.ServerInterceptor):
                 await self._admit(trust, context)
                 answer = await inner(request, context)
                 succeeded.inc()
+                log.debug("rpc", method=method)
                 return answer
             except GatewayError as error:
                 await self._refuse(method, error, context)
@@ -128,10 +129,11 @@ class Border(grpc.aio.ServerInterceptor):
         self, method: str, error: GatewayError, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
         self._metrics.calls.labels(method, error.reason).inc()
-        if error.__cause__ is not None:
-            log.warning(
-                "rpc_refused", method=method, reason=error.reason, cause=repr(error.__cause__)
-            )
+        if error.__cause__ is None:
+            log.info("rpc_refused", method=method, reason=error.reason)
+        else:
+            cause = repr(error.__cause__)
+            log.warning("rpc_refused", method=method, reason=error.reason, cause=cause)
         status = to_status(error)
         await context.abort(
             status.code,

@@ -25,6 +25,9 @@ SERVER_OPTIONS: list[tuple[str, object]] = [
     ("grpc.max_concurrent_streams", 4_096),
 ]
 
+SHARED_OPTIONS = [("grpc.so_reuseport", 1), *SERVER_OPTIONS[1:]]
+"""For workers on a port that their parent holds (see ``workers``)."""
+
 
 def is_local(address: str) -> bool:
     """Whether a ``host:port`` or ``unix:`` address is reachable from this machine only."""

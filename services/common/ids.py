@@ -3,8 +3,13 @@
 import secrets
 import time
 import uuid
+from contextvars import ContextVar
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+current_request: ContextVar[str] = ContextVar("current_request", default="")
+"""The id of the HTTP request that is being answered; empty outside of one."""
 
 
 def new_id(prefix: str) -> str:

@@ -11,9 +11,10 @@ import orjson
 import structlog
 
 
-def configure(service: str, level: str = "info", form: str = "auto") -> None:
+def configure(service: str, level: str = "info", form: str = "auto", worker: int = 0) -> None:
     """Set up the process's logging. ``form``: ``json``, ``console`` or ``auto`` (a terminal gets
-    ``console``). Called once, from ``__main__``."""
+    ``console``). ``worker`` is which of several on one port this is, if it is one. Called
+    once, from ``__main__``."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(_dumps)
@@ -35,7 +36,9 @@ def configure(service: str, level: str = "info", form: str = "auto") -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
+    structlog.contextvars.bind_contextvars(
+        service=service, **({"worker": worker} if worker else {})
+    )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
 
 

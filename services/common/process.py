@@ -25,21 +25,30 @@ def settle_heap() -> None:
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
 
 
-async def until_signal() -> None:
-    """Return at the first SIGTERM or SIGINT. The start is over when this is called."""
+async def until_signal(*, worker: int = 0) -> None:
+    """Return at the first SIGTERM or SIGINT. The start is over when this is called. A worker has a
+    parent at the other end of its standard input, and does not outlive it."""
     settle_heap()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if worker:
+        loop.add_reader(sys.stdin.fileno(), stop.set)
     await stop.wait()
+    if worker:
+        loop.remove_reader(sys.stdin.fileno())
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a process's ``main`` on uvloop. A SettingsError ends it with one line and exit code 2."""
+def run(main: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
+    """Run a process's ``main`` on uvloop; an exit code it answers is the process's. A SettingsError
+    ends it with one line and exit code 2."""
+    code = None
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            uvloop.run(main())
+            code = uvloop.run(main())
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    if code:
+        raise SystemExit(code)

@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.border import Border
-from services.common.channel import SERVER_OPTIONS, is_local
+from services.common.channel import SERVER_OPTIONS, SHARED_OPTIONS, is_local
 from services.common.errors import GatewayError
 from services.common.logs import logger
 from services.common.settings import ServiceSettings, SettingsError
@@ -45,7 +45,8 @@ class Server:
         self._ready = ready
         self._names = [name for name, _ in services]
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(interceptors=[border], options=SERVER_OPTIONS)
+        options = SHARED_OPTIONS if settings.worker else SERVER_OPTIONS
+        self._server = grpc.aio.server(interceptors=[border], options=options)
         for _, add in services:
             add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -56,7 +57,7 @@ class Server:
         self.addresses = [self._bind(address.strip()) for address in listen.split(",")]
         self._health_only: grpc.aio.Server | None = None
         if settings.health_listen:
-            self._health_only = grpc.aio.server(options=SERVER_OPTIONS)
+            self._health_only = grpc.aio.server(options=options)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
             self.health_address = _open(settings.health_listen, self._health_only.add_insecure_port)
 

@@ -58,7 +58,14 @@ class Settings(BaseSettings):
         return shown
 
 
-class ServiceSettings(Settings):
+class WorkerSettings(Settings):
+    """A process of which there may be several on one port. Their parent tells ``worker``: which of
+    them this is, from 1; 0 stands alone, or is the parent itself."""
+
+    worker: int = Field(0, validation_alias="GATEWAY_WORKER", ge=0)
+
+
+class ServiceSettings(WorkerSettings):
     """What auth and quota have in common: the KV, credentials, TLS between services."""
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias="REDIS_URL")

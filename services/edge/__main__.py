@@ -16,7 +16,8 @@ from services.common import logs, metrics
 from services.common.dial import dial
 from services.common.process import run, until_signal
 from services.common.settings import newest, require_secret
-from services.edge import app, grace_file, slot
+from services.common.workers import supervise
+from services.edge import app, grace_file, slot, trace
 from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
 from services.edge.admission import Admission
@@ -81,22 +82,34 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
         remote = Remote(auth_channel, quota_channel, service_token=token)
         people = [*admin_routes(remote), *_console(settings, remote, auth, token, catalog)]
         apart = bool(settings.admin_listen)
-        public = app.build(rooms, money.quota, readiness, counts, admin=() if apart else people)
+        shown = () if apart else people
+        edge_id, sample = money.grace.edge_id, settings.trace_sample
+        tracing = await enter(trace.opened(settings.otlp_endpoint, edge_id=edge_id, sample=sample))
+        public = app.build(rooms, money.quota, readiness, counts, admin=shown, tracing=tracing)
         server = _server(settings, settings.listen, public)
         if apart:
             await enter(
                 _beside(_server(settings, settings.admin_listen, app.build_admin(people, counts)))
             )
         metrics.expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
-        await server.start()
-        log.info("listening", address=server.address, edge_id=money.grace.edge_id)
-        try:
+        async with _listening(server, readiness, settings.notice_seconds):
+            log.info("listening", address=server.address, edge_id=edge_id)
             yield server.address
-        finally:
-            readiness.draining = True
-            await asyncio.sleep(settings.notice_seconds)
-            await server.stop()
-            log.info("stopped")
+
+
+@asynccontextmanager
+async def _listening(
+    server: HttpServer, readiness: Readiness, notice: float
+) -> AsyncIterator[None]:
+    """Up until the block ends; then it says so for ``notice`` seconds before it takes no more."""
+    await server.start()
+    try:
+        yield
+    finally:
+        readiness.draining = True
+        await asyncio.sleep(notice)
+        await server.stop()
+        log.info("stopped")
 
 
 def _server(settings: EdgeSettings, listen: str, served: ASGIApp) -> HttpServer:
@@ -105,6 +118,7 @@ def _server(settings: EdgeSettings, listen: str, served: ASGIApp) -> HttpServer:
         listen=listen,
         drain_seconds=settings.drain_seconds,
         max_connections=settings.max_connections,
+        shared=settings.worker > 0,
     )
 
 
@@ -204,12 +218,24 @@ def _dial(settings: EdgeSettings, target: str, service: str) -> grpc.aio.Channel
     return dial(target, service, cert=settings.tls_cert, key=settings.tls_key, ca=settings.tls_ca)
 
 
-async def main() -> None:
+async def main() -> int:
     settings = EdgeSettings.load()
-    logs.configure("edge", settings.log_level, settings.log_format)
+    logs.configure("edge", settings.log_level, settings.log_format, settings.worker)
     log.info("settings", **settings.describe())
+    if settings.workers > 1 and not settings.worker:
+        return await supervise(
+            "edge",
+            settings.workers,
+            shared={
+                "GATEWAY_EDGE_LISTEN": settings.listen,
+                "GATEWAY_ADMIN_LISTEN": settings.admin_listen,
+            },
+            own={"GATEWAY_EDGE_METRICS_LISTEN": settings.metrics_listen},
+            stop_seconds=settings.notice_seconds + 2 * settings.drain_seconds,
+        )
     async with serving(settings):
-        await until_signal()
+        await until_signal(worker=settings.worker)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Every route of the edge, in one expression."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,6 +24,9 @@ from services.edge.openapi.routes import openapi_routes
 from services.edge.responses import RESPONSES
 from services.edge.usage_page import UsagePage
 
+if TYPE_CHECKING:  # an extra: not there unless it is wanted
+    from services.edge.tracing import Tracing
+
 
 def build(
     rooms: Rooms,
@@ -30,8 +35,10 @@ def build(
     metrics: EdgeMetrics,
     *,
     admin: Sequence[BaseRoute] = (),
+    tracing: "Tracing | None" = None,
 ) -> ASGIApp:
     """The application. ``admin`` are the control plane's routes."""
+    enveloped = partial(Envelope, metrics=metrics, tracing=tracing)
     models = Models(rooms)
     chat = Call(CHAT, rooms)
     app = _routed(
@@ -51,21 +58,24 @@ def build(
             *openapi_routes(),
             *admin,
         ],
-        metrics,
+        enveloped,
     )
-    direct = Envelope(chat, metrics=metrics)
+    direct = enveloped(chat)
     return _Fork({"/v1/chat/completions": direct, "/chat/completions": direct}, app)
 
 
 def build_admin(admin: Sequence[BaseRoute], metrics: EdgeMetrics) -> ASGIApp:
     """The control plane alone, for a listener of its own."""
-    return _routed([Route("/healthz", Healthz()), *openapi_routes(), *admin], metrics)
+    return _routed(
+        [Route("/healthz", Healthz()), *openapi_routes(), *admin],
+        partial(Envelope, metrics=metrics),
+    )
 
 
-def _routed(routes: Sequence[BaseRoute], metrics: EdgeMetrics) -> Starlette:
+def _routed(routes: Sequence[BaseRoute], enveloped: Callable[[ASGIApp], ASGIApp]) -> Starlette:
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Envelope, metrics=metrics)],
+        middleware=[Middleware(enveloped)],
         exception_handlers={HTTPException: http_error},
     )
     app.router.redirect_slashes = False

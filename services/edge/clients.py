@@ -9,6 +9,7 @@ import grpc
 from gateway.auth.v1 import auth_pb2, auth_pb2_grpc
 from gateway.quota.v1 import admin_pb2, admin_pb2_grpc, quota_pb2, quota_pb2_grpc
 from services.common.errors import GatewayError, Unavailable, from_rpc
+from services.common.ids import current_request
 from services.edge.breaker import Breaker, NotAsked
 from services.edge.coalescer import Coalescer
 
@@ -42,7 +43,7 @@ class AuthClient:
         answer = await _call(
             self._stub.VerifyApiKey,
             auth_pb2.VerifyApiKeyRequest(key_hash=key_hash),
-            self._metadata,
+            _for_request(self._metadata),
             VERIFY_SECONDS,
             "auth",
         )
@@ -53,7 +54,7 @@ class AuthClient:
         answer = await _call(
             self._stub.GetProviderCredential,
             auth_pb2.GetProviderCredentialRequest(org_id=org_id, provider=provider),
-            self._metadata,
+            _for_request(self._metadata),
             VERIFY_SECONDS,
             "auth",
         )
@@ -128,7 +129,8 @@ class QuotaClient:
     async def usage(self, owner: quota_pb2.Owner) -> admin_pb2.Usage:
         """What a key or a user spent and holds in the current month."""
         request = admin_pb2.GetUsageRequest(owner=owner)
-        return await _call(self._usage.GetUsage, request, self._metadata, READ_SECONDS, "quota")
+        metadata = _for_request(self._metadata)
+        return await _call(self._usage.GetUsage, request, metadata, READ_SECONDS, "quota")
 
     async def _reserve(
         self, items: list[quota_pb2.ReserveItem]
@@ -160,6 +162,12 @@ async def _call(
         if isinstance(raised, Unavailable):
             raised.metadata.setdefault("service", service)
         raise raised from error
+
+
+def _for_request(metadata: Metadata) -> Metadata:
+    """With the id of the HTTP request behind it. Batches have none: their items carry theirs."""
+    request_id = current_request.get()
+    return (*metadata, ("x-request-id", request_id)) if request_id else metadata
 
 
 def _now_ms() -> int:

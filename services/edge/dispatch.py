@@ -100,6 +100,7 @@ class Dispatch:
             stream=order.ask.stream,
             cache=order.principal.allow_upstream_cache,
         )
+        headers += order.exchange.trace
         body = order.api.upstream_body(order.ask, target, hold)
         attempt = 1
         while True:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -9,13 +10,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common.errors import GatewayError
-from services.common.ids import new_request_id
+from services.common.ids import current_request, new_request_id
 from services.common.logs import logger
 from services.edge import errors
 from services.edge.errors import ApiError
 from services.edge.exchange import JSON, ClientGone, not_allowed, unknown_url
 from services.edge.faults import UpstreamFailed
 from services.edge.metrics import EdgeMetrics
+
+if TYPE_CHECKING:  # an extra: not there unless it is wanted
+    from services.edge.tracing import Trace, Tracing
 
 log = logger("request")
 
@@ -25,20 +29,29 @@ _QUIET = ("/healthz", "/readyz")
 
 class Envelope:
     """Pure ASGI. Gives each request an id (``state["request_id"]``) and a dictionary of facts for
-    its log line (``state["facts"]``); turns what handlers raise into answers."""
+    its log line (``state["facts"]``); turns what handlers raise into answers. With ``tracing``, a
+    span each, and headers that carry it on (``state["trace"]``)."""
 
-    def __init__(self, app: ASGIApp, metrics: EdgeMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: EdgeMetrics, tracing: "Tracing | None" = None
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
         answer = _Answer(send, new_request_id())
+        current_request.set(answer.request_id)
         admin = scope["path"].startswith("/admin")
         facts: dict[str, object] = {"operation": "admin" if admin else "other"}
-        scope["state"] = {"request_id": answer.request_id, "facts": facts}
+        scope["state"] = {"request_id": answer.request_id, "facts": facts, "trace": ()}
+        trace: Trace | None = None
+        if self._tracing is not None and scope["path"] not in _QUIET:
+            trace = self._tracing.begin(scope["headers"])
+            scope["state"]["trace"] = trace.headers
         _tidy(scope)
         self._metrics.running.inc()
         try:
@@ -53,6 +66,8 @@ class Envelope:
         finally:
             self._metrics.running.dec()
             self._done(scope, answer, facts, time.perf_counter() - began)
+            if trace is not None:
+                trace.end(scope["method"], answer.status, answer.request_id, facts)
 
     def _done(self, scope: Scope, answer: "_Answer", facts: dict[str, object], took: float) -> None:
         self._metrics.finished(answer.status, facts, took)

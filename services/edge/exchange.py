@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -19,7 +19,8 @@ JSON = "application/json"
 
 
 class Exchange:
-    """A request and its answer. ``facts`` become the request's line in the log."""
+    """A request and its answer. ``facts`` become the request's line in the log, ``trace`` are
+    the headers that carry its span on."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -28,6 +29,7 @@ class Exchange:
         self.query: bytes = scope["query_string"]
         self.request_id: str = scope["state"]["request_id"]
         self.facts: dict[str, Any] = scope["state"]["facts"]
+        self.trace: Sequence[tuple[bytes, bytes]] = scope["state"].get("trace", ())
         client = scope.get("client")
         self.peer: str = client[0] if client else "unknown"
         self.gone = False

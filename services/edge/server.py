@@ -26,11 +26,12 @@ class HttpServer(uvicorn.Server):
         listen: str,
         drain_seconds: float,
         max_connections: int,
+        shared: bool = False,
         limits: Limits | None = None,
         keep_alive: int = KEEP_ALIVE_SECONDS,
     ) -> None:
         limits = replace(limits or Limits(), connections=max_connections)
-        self._listener = bound(listen)
+        self._listener = bound(listen, shared=shared)
         host, port = self._listener.getsockname()[:2]
         self.address = f"{host}:{port}"
         self.up = asyncio.Event()

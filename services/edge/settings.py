@@ -5,15 +5,16 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from services.common.settings import Settings
+from services.common.settings import WorkerSettings
 
 
-class EdgeSettings(Settings):
+class EdgeSettings(WorkerSettings):
     """Addresses are ``host:port``; port 0 picks a free one."""
 
     listen: str = Field("127.0.0.1:8787", validation_alias="GATEWAY_EDGE_LISTEN")
     admin_listen: str = Field("", validation_alias="GATEWAY_ADMIN_LISTEN")
     public_url: str = Field("", validation_alias="GATEWAY_PUBLIC_URL", pattern=r"^(https?://\S+)?$")
+    workers: int = Field(1, validation_alias="GATEWAY_EDGE_WORKERS", ge=1, le=256)
     metrics_listen: str = Field("127.0.0.1:9100", validation_alias="GATEWAY_EDGE_METRICS_LISTEN")
     auth_target: str = Field("127.0.0.1:50051", validation_alias="GATEWAY_AUTH_TARGET")
     quota_target: str = Field("127.0.0.1:50052", validation_alias="GATEWAY_QUOTA_TARGET")
@@ -47,6 +48,8 @@ class EdgeSettings(Settings):
     max_connections: int = Field(
         10_000, validation_alias="GATEWAY_EDGE_MAX_CONNECTIONS", ge=1, le=1_000_000
     )
+    otlp_endpoint: str = Field("", validation_alias="GATEWAY_OTLP_ENDPOINT")
+    trace_sample: float = Field(1.0, validation_alias="GATEWAY_TRACE_SAMPLE", ge=0, le=1)
     checkpoint_seconds: float = Field(
         5.0, validation_alias="GATEWAY_CHECKPOINT_SECONDS", gt=0, le=20
     )

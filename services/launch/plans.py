@@ -8,6 +8,7 @@ from pathlib import Path
 from services.common import probe
 from services.common.settings import require_secret
 from services.common.tls import Identity
+from services.common.workers import metrics_address
 from services.launch.crew import Plan
 from services.launch.data import KEY_FILES, kept_key
 from services.launch.kv import SOCKET_PATH_BYTES, KvServer, answers
@@ -31,6 +32,19 @@ def listens(settings: LaunchSettings) -> dict[str, str]:
     if not settings.upstream:
         used["GATEWAY_SIMULATOR_LISTEN"] = settings.simulator_listen
     return used
+
+
+def taken(settings: LaunchSettings) -> dict[str, str]:
+    """The same with the metrics of every worker, several addresses with commas."""
+    counts = {
+        "GATEWAY_EDGE_METRICS_LISTEN": settings.edge_workers,
+        "GATEWAY_AUTH_METRICS_LISTEN": settings.auth_workers,
+        "GATEWAY_QUOTA_METRICS_LISTEN": settings.quota_workers,
+    }
+    return {
+        name: ",".join(metrics_address(listen, n + 1) for n in range(counts.get(name, 1)))
+        for name, listen in listens(settings).items()
+    }
 
 
 def environment(

@@ -15,6 +15,7 @@ from services.common.kv import Kv, open_kv, require_fit
 from services.common.process import run, until_signal
 from services.common.serve import Server
 from services.common.settings import require_secret
+from services.common.workers import supervise
 from services.quota import catalog, scripts
 from services.quota.admin import QuotaAdminService
 from services.quota.archivist import Archivist
@@ -37,16 +38,34 @@ TRUST = {
 _ADMIN_MS = 4_000
 """Admin RPCs may wait this long for the KV, below their deadline of five seconds."""
 
+log = logs.logger("quota")
+
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def main() -> None:
+async def main() -> int:
     settings = QuotaSettings.load()
-    logs.configure("quota", settings.log_level, settings.log_format)
-    log = logs.logger("quota")
+    logs.configure("quota", settings.log_level, settings.log_format, settings.worker)
     log.info("settings", **settings.describe())
+    if settings.workers > 1 and not settings.worker:
+        return await supervise(
+            "quota",
+            settings.workers,
+            shared={
+                "GATEWAY_QUOTA_LISTEN": settings.listen,
+                "GATEWAY_HEALTH_LISTEN": settings.health_listen,
+            },
+            own={"GATEWAY_QUOTA_METRICS_LISTEN": settings.metrics_listen},
+            stop_seconds=settings.drain_seconds,
+        )
+    await serve(settings)
+    return 0
+
+
+async def serve(settings: QuotaSettings) -> None:
+    """The service in this process, until a signal."""
     prices = PriceBook(catalog.load(settings.catalog), get_snapshot())
     lua, registry = scripts.load(), metrics.new_registry()
     kv, admin_kv = _open(settings, settings.kv_timeout_ms), _open(settings, _ADMIN_MS)
@@ -83,7 +102,7 @@ async def main() -> None:
     await server.start()
     archivist = Archivist(store, books, days=settings.journal_days, clock=now_ms)
     chores = [asyncio.create_task(chore) for chore in (sweeper.run(), archivist.run())]
-    await until_signal()
+    await until_signal(worker=settings.worker)
     for chore in chores:
         chore.cancel()
     await server.stop()

@@ -10,7 +10,7 @@ from gateway.quota.v1 import quota_pb2 as pb
 from gateway.quota.v1 import quota_pb2_grpc as rpc
 from services.common import keys
 from services.common.errors import InvalidField
-from services.quota import wire
+from services.quota import lines, wire
 from services.quota.items import (
     SKEW_MS,
     Checked,
@@ -67,15 +67,15 @@ class QuotaService(rpc.QuotaServiceServicer):
         for ask in asks:
             self._seen(ask.owner.org)
         answers = iter(await self._store.reserve(asks) if asks else [])
-        return pb.ReserveQuotaResponse(
-            results=[
-                pb.ReserveResult(refusal=ask)
-                if isinstance(ask, pb.Refusal)
-                else _reserve_result(ask, next(answers))
-                for ask in read
-                if isinstance(ask, Reserve | pb.Refusal)
-            ]
-        )
+        results = [
+            pb.ReserveResult(refusal=ask)
+            if isinstance(ask, pb.Refusal)
+            else _reserve_result(ask, next(answers))
+            for ask in read
+            if isinstance(ask, Reserve | pb.Refusal)
+        ]
+        lines.tell("reserve", request.items, results)
+        return pb.ReserveQuotaResponse(results=results)
 
     async def CheckpointReservations(
         self, request: pb.CheckpointReservationsRequest, context: Context
@@ -108,14 +108,14 @@ class QuotaService(rpc.QuotaServiceServicer):
         read = self._read(request.items, wire.settle)
         settles = [item for item in read if isinstance(item, Settle)]
         answers = iter(await self._store.settle(settles) if settles else [])
-        return pb.SettleReservationsResponse(
-            results=[
-                pb.SettleResult(refusal=item)
-                if isinstance(item, pb.Refusal)
-                else _settle_result(next(answers))
-                for item in read
-            ]
-        )
+        results = [
+            pb.SettleResult(refusal=item)
+            if isinstance(item, pb.Refusal)
+            else _settle_result(next(answers))
+            for item in read
+        ]
+        lines.tell("settle", request.items, results)
+        return pb.SettleReservationsResponse(results=results)
 
     def _read(self, items: Sequence[Any], reader: Callable[..., Read]) -> list[Read]:
         """Each item as the ledger's word, or as the refusal of this item alone."""
