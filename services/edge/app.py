@@ -18,8 +18,10 @@ from services.edge.elsewhere import elsewhere_routes
 from services.edge.embeddings import EMBEDDINGS
 from services.edge.envelope import Envelope, http_error
 from services.edge.health import Healthz, Readiness, Readyz
+from services.edge.images import IMAGES
 from services.edge.metrics import EdgeMetrics
 from services.edge.models import Models
+from services.edge.moderations import MODERATIONS
 from services.edge.openapi.routes import openapi_routes
 from services.edge.responses import RESPONSES
 from services.edge.usage_page import UsagePage
@@ -46,7 +48,7 @@ def build(
             *_both("/chat/completions", chat),
             *(
                 route
-                for api in (RESPONSES, EMBEDDINGS, COMPLETIONS)
+                for api in (RESPONSES, EMBEDDINGS, COMPLETIONS, MODERATIONS, IMAGES)
                 for route in _both(api.path, Call(api, rooms))
             ),
             *_both("/models", models),

@@ -80,6 +80,8 @@ class Call:
         target = self._rooms.catalog.find(ask.model)
         if not self._rooms.dispatch.usable(target, caller.principal):
             raise errors.unknown_model(ask.model)
+        if self._api.operation not in target.apis:
+            raise errors.wrong_api(target.model, self._api.operation)
         return target
 
     async def _served(self, order: Order, target: Target, hold: Hold) -> None:

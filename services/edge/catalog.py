@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from services.common.settings import SettingsError, environment
 from services.edge import errors
 from services.edge.catalog_file import (
+    DEFAULT_APIS,
     DEFAULT_MAX_OUTPUT_TOKENS,
     CatalogFile,
     ProviderEntry,
@@ -68,6 +69,7 @@ class Target:
     upstream_model: str
     max_output_tokens: int
     fallbacks: tuple[str, ...] = ()
+    apis: tuple[str, ...] = DEFAULT_APIS
 
 
 def placed(target: Target, path: str) -> Target:
@@ -138,6 +140,7 @@ class Catalog:
             _sent_as(provider, upstream),
             entry.max_output_tokens if entry else DEFAULT_MAX_OUTPUT_TOKENS,
             entry.fallbacks if entry else (),
+            entry.apis if entry else DEFAULT_APIS,
         )
 
 

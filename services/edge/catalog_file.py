@@ -26,6 +26,8 @@ _PRICES = frozenset(
     ]
 )
 DEFAULT_MAX_OUTPUT_TOKENS = 16_384
+DEFAULT_APIS = ("chat", "responses", "completions", "embeddings")
+_APIS = (*DEFAULT_APIS, "moderations", "images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class ModelEntry:
     upstream_model: str = ""
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     fallbacks: tuple[str, ...] = ()
+    apis: tuple[str, ...] = DEFAULT_APIS
 
     @property
     def exact(self) -> bool:
@@ -127,7 +130,7 @@ def _model(row: Any, number: int) -> ModelEntry:
     where = f"[[models]] number {number}"
     if not isinstance(row, dict):
         raise ValueError(f"{where}: must be a table")
-    known = ("match", "aliases", "upstream_model", "max_output_tokens", "fallbacks", *_PRICES)
+    known = [f for f in ModelEntry.__dataclass_fields__] + sorted(_PRICES)
     _known(row, known, where)
     match = _typed(row, "match", str, "", where)
     if "/" not in match:
@@ -142,7 +145,10 @@ def _model(row: Any, number: int) -> ModelEntry:
         upstream_model=_typed(row, "upstream_model", str, "", where),
         max_output_tokens=longest,
         fallbacks=_strings(row, "fallbacks", where),
+        apis=_strings(row, "apis", where) if "apis" in row else DEFAULT_APIS,
     )
+    for api in entry.apis:
+        _one_of(api, _APIS, f"{where} apis")
     if not entry.exact and (entry.aliases or entry.upstream_model):
         raise ValueError(f"{where}: aliases and upstream_model need a match without *")
     return entry

@@ -112,6 +112,15 @@ def unknown_model(model: str) -> ApiError:
     )
 
 
+def wrong_api(model: str, api: str) -> ApiError:
+    return invalid(
+        f"The model `{model[:256]}` is not offered for {api}. The administrator can offer it "
+        f'in the catalog: [[models]] match = "{model[:256]}", apis = ["{api}"], with its prices.',
+        param="model",
+        code="model_not_priced",
+    )
+
+
 def unavailable(service: str) -> ApiError:
     """auth or quota cannot decide; waiting helps."""
     return ApiError(

@@ -33,6 +33,9 @@ _NOTE = (
 _READ_REFUSALS = {status: _REFUSALS[status] for status in ("401", "404", "429", "500", "503")}
 
 
+_STREAMED = ("chat/completions", "responses", "completions")
+
+
 def data_plane() -> list[Operation]:
     messages: Schema = {"type": "array", "minItems": 1, "items": _MESSAGE}
     return [
@@ -42,6 +45,10 @@ def data_plane() -> list[Operation]:
         _ask("responses", "createResponse", "The Responses API", input={}),
         _ask("completions", "createCompletion", "Plain completion", prompt={}),
         _ask("embeddings", "createEmbedding", "Embeddings", input={}),
+        _ask("moderations", "createModeration", "Moderation, where offered", input={}),
+        _ask(
+            "images/generations", "createImage", "Images, where offered", prompt={"type": "string"}
+        ),
         _read("/v1/models", "listModels", "The models this key may use", _ANY),
         _read("/v1/models/{model}", "getModel", "One model; its id may hold slashes", _ANY),
         _read("/v1/usage", "getOwnUsage", "The caller's own limits, spend and holds", _ANY),
@@ -71,7 +78,7 @@ def _ask(path: str, name: str, summary: str, **required: Schema) -> Operation:
         _ANY,
         "Models",
         body=body,
-        formats=() if path == "embeddings" else ("text/event-stream",),
+        formats=("text/event-stream",) if path in _STREAMED else (),
         errors=_REFUSALS,
         description=_NOTE,
     )
