@@ -20,6 +20,13 @@ from services.edge.openai import MAX_MODEL_LENGTH
 from services.edge.settings import EdgeSettings
 
 _NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_MODEL_LENGTH}}}")
+_ODD_HOST = re.compile(
+    r"(^|\.)(localhost|local|internal|nip\.io|sslip\.io|localtest\.me)\.?$"
+    r"|^(0x[0-9a-f]+|[0-9]+)$|^(0[0-9]+|0x[0-9a-f]+)\.|^[0-9]+(\.[0-9]+){1,2}$",
+    re.IGNORECASE,
+)
+"""Names that mean this machine or network, and spellings of addresses that resolvers take for
+dotted ones."""
 _REST_NAMES = {"google-ai-studio": "google", "grok": "xai"}
 _NATIVE = {"mistral": "mistral/v1", "grok": "grok/v1", "workers-ai": "workers-ai/v1"}
 _CLOUDFLARE = "https://gateway.ai.cloudflare.com/v1/{account}/{gateway}/compat"
@@ -229,6 +236,8 @@ def _check_url(url: str, where: str, *, private: bool) -> None:
         return
     if parts.scheme != "https":
         raise SettingsError(f"{where}: base_url must be https, or the provider be private = true")
+    if _ODD_HOST.search(parts.hostname):
+        raise SettingsError(f"{where}: {parts.hostname} is not the name of a public host")
     try:
         address = ipaddress.ip_address(parts.hostname)
     except ValueError:

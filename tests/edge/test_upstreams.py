@@ -12,8 +12,8 @@ from services.edge.faults import UpstreamFailed
 from services.edge.reach import FAILURES, PAUSE_SECONDS, Reach
 from services.edge.upstream import Upstream
 from services.quota import catalog as prices
-from tests.edge.test_catalog import CLOUDFLARE, shipped
-from tests.edge.wire import chat
+from tests.edge.test_catalog import CLOUDFLARE, shipped, written
+from tests.edge.wire import chat, sim
 from tests.edge.world import World
 
 GATEWAY = "https://gateway.ai.cloudflare.com/v1/acc/gw"
@@ -117,3 +117,46 @@ def test_a_quirk_is_configured_and_both_readers_take_the_file(tmp_path: Path) ->
     path.write_text(QUIRKS.format(cap="max"))
     with pytest.raises(SettingsError, match="output_cap must be one of"):
         read_catalog(path)
+
+
+INSIDE = [
+    *("localhost", "x.localhost", "metadata.google.internal", "printer.local", "localhost."),
+    *("127.0.0.1.nip.io", "2130706433", "0x7f000001", "0177.0.0.1", "0x7f.1", "127.1"),
+    *("127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "0.0.0.0", "[::1]", "[fe80::1]"),
+    *("[::ffff:127.0.0.1]", "[fd00:ec2::254]", "user@example.com", "example.com/v1#x"),
+    "example.com/v1?x=1",
+]
+
+
+@pytest.mark.parametrize("host", INSIDE)
+def test_d1_d4_an_address_inside_is_one_only_if_the_operator_says_private(
+    tmp_path: Path, host: str
+) -> None:
+    text = f'default_provider = "p"\n[providers.p]\nbase_url = "https://{host}"\n'
+    with pytest.raises(SettingsError, match=r"\[providers\.p\]"):
+        written(tmp_path, text)
+    if not any(sign in host for sign in "@#?"):
+        written(tmp_path, text.replace("https", "http") + "private = true\n")
+
+
+@pytest.mark.parametrize(
+    "host", ["api.openai.com", "1.1.1.1", "local.example.com", "10.example.com"]
+)
+def test_d1_public_names_are_taken(tmp_path: Path, host: str) -> None:
+    written(tmp_path, f'default_provider = "p"\n[providers.p]\nbase_url = "https://{host}/v1"\n')
+
+
+def test_d3_a_redirect_is_not_followed(gateway: World) -> None:
+    gateway.simulator.witness.clear()
+    reply = chat(gateway.url, gateway.member(), messages=sim("status=302"))
+    assert (reply.status, reply.error["code"]) == (502, "upstream_error")
+    assert len(gateway.simulator.witness.records()) == 1
+
+
+def test_d5_a_proxy_in_the_environment_is_not_used(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
+    assert chat(gateway.url, gateway.member()).status == 200
