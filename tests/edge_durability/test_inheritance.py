@@ -1,0 +1,179 @@
+"""What an edge that is gone left on a disk it shared: taken in once, by whoever lives."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.auth.v1.auth_pb2 import Principal
+from gateway.quota.v1.quota_pb2 import (
+    GraceShare,
+    ModelPrice,
+    Owner,
+    ReserveItem,
+    SettleItem,
+    SettleResult,
+    TokenUsage,
+)
+from services.edge import grace_file, journal, slot
+from services.edge.grace import Clock, Grace
+from services.edge.grace_book import GraceBook, day_of
+from services.edge.grace_file import GraceFile
+from services.edge.heartbeat import take_in
+from services.edge.journal import now_ms
+from services.edge.outbox import Outbox
+
+DAY_MS = 86_400_000
+OPEN = Principal(org_id="org_a", user_id="u", key_id="k", failure_mode="fail-open")
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.booked: dict[str, SettleItem] = {}
+
+    async def send(self, items: list[SettleItem]) -> Sequence[SettleResult]:
+        for item in items:
+            self.booked.setdefault(item.reservation_id, item)
+        return [SettleResult() for _ in items]
+
+    def settled(self, outcome: str) -> None:
+        pass
+
+
+async def unheard(*_: Any) -> None:
+    pass
+
+
+def grace(path: Path, outbox: Outbox) -> Grace:
+    book = grace_file.load(path)
+    file = GraceFile(path, book)
+    made = Grace(
+        book, file, outbox, unheard, edge_id=path.name, counted=lambda _: None, clock=Clock()
+    )
+    made.resume(book, outbox.known)
+    return made
+
+
+async def shared(made: Grace, nano: int) -> None:
+    now = now_ms()
+    end = (now // DAY_MS + 1) * DAY_MS
+    share = GraceShare(org_id="org_a", day=day_of(now), share_nano_usd=nano, expire_time_ms=end)
+    price = ModelPrice(model="m/m", input_price_pico_usd=1_000, output_price_pico_usd=1_000)
+    made._book.hear(["org_a"], [share], [price])
+
+
+def item(rid: str, tokens: int = 100) -> ReserveItem:
+    return ReserveItem(
+        reservation_id=rid,
+        owner=Owner(org_id="org_a", user_id="u", key_id="k"),
+        model="m/m",
+        bound=TokenUsage(input_tokens=10, output_tokens=tokens),
+        min_output_tokens=tokens,
+    )
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+async def died(path: Path, ledger: Ledger) -> None:
+    """An edge that admitted two requests on its share, and died before either ended."""
+    outbox = Outbox(path, ledger.send, ledger)
+    made = grace(path, outbox)
+    await shared(made, 300)
+    for rid in ("r1", "r2"):
+        assert await made.admit(OPEN, item(rid)) is not None
+    assert await made.admit(OPEN, item("r3")) is None
+    await outbox.drain(1)
+
+
+async def test_a_restarted_edge_books_what_ran_and_gets_no_second_share(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    own = slot.take(tmp_path)
+    await died(own.path, ledger)
+    outbox = Outbox(own.path, ledger.send, ledger)
+    again = grace(own.path, outbox)
+    outbox.start()
+    await shared(again, 300)
+    assert await again.admit(OPEN, item("r4")) is None, "220 of 300 are gone"
+    assert await again.admit(OPEN, item("r5", tokens=70)) is not None
+    await again.close()
+    assert await outbox.drain(5) == 0
+    assert {rid: list(i.flags) for rid, i in ledger.booked.items()} == {
+        "r1": ["unreconciled"],
+        "r2": ["unreconciled"],
+    }
+    assert all(i.grace and i.usage.input_tokens == 10 for i in ledger.booked.values())
+    own.release()
+
+
+async def test_a_neighbour_books_what_ran_and_what_was_spent_stays_written_down(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    gone, ours = slot.take(tmp_path), slot.take(tmp_path)
+    await died(gone.path, ledger)
+    gone.release()
+    outbox = Outbox(ours.path, ledger.send, ledger)
+    neighbour = grace(ours.path, outbox)
+    [found] = slot.abandoned(tmp_path)
+    await take_in(found, outbox, neighbour)
+    assert await outbox.drain(5) == 0
+    assert set(ledger.booked) == {"r1", "r2"}
+    assert journal.segments(gone.path) == []
+    book = grace_file.load(gone.path)
+    assert (book.used("org_a", day_of(now_ms())), book.open) == (220, {})
+    ours.release()
+
+
+async def test_a_directory_with_nothing_to_remember_goes_away(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    gone, ours = slot.take(tmp_path), slot.take(tmp_path)
+    grace_file.replace(gone.path / grace_file.NAME, GraceBook().dump())
+    gone.release()
+    outbox = Outbox(ours.path, ledger.send, ledger)
+    [found] = slot.abandoned(tmp_path)
+    await take_in(found, outbox, grace(ours.path, outbox))
+    assert not gone.path.exists()
+    await outbox.drain(1)
+    ours.release()
+
+
+async def test_without_a_disk_no_share_is_spent(tmp_path: Path, ledger: Ledger) -> None:
+    outbox = Outbox(None, ledger.send, ledger)
+    made = Grace(
+        GraceBook(), None, outbox, unheard, edge_id="e", counted=lambda _: None, clock=Clock()
+    )
+    await shared(made, 1_000)
+    assert await made.admit(OPEN, item("r1")) is None
+
+
+async def test_what_cannot_be_written_down_is_not_admitted_and_not_spent(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    outbox = Outbox(tmp_path, ledger.send, ledger)
+    made = Grace(
+        book := GraceBook(),
+        GraceFile(tmp_path / "gone", book),
+        outbox,
+        unheard,
+        edge_id="e",
+        counted=lambda _: None,
+        clock=Clock(),
+    )
+    await shared(made, 1_000)
+    assert await made.admit(OPEN, item("r1")) is None
+    assert book.left("org_a", now_ms()) == 1_000
+    await outbox.drain(1)
+
+
+async def test_who_fails_closed_has_no_share(tmp_path: Path, ledger: Ledger) -> None:
+    outbox = Outbox(tmp_path, ledger.send, ledger)
+    made = grace(tmp_path, outbox)
+    await shared(made, 1_000)
+    closed = Principal(org_id="org_a", failure_mode="fail-closed")
+    assert await made.admit(closed, item("r1")) is None
+    await outbox.drain(1)
