@@ -90,16 +90,17 @@ def environment(
 
 def _by_socket(settings: LaunchSettings, directory: Path) -> dict[str, str]:
     """Who listens on a unix socket, too, and is reached there: those whose place nobody chose.
-    Certificates are for the network, so with certificates the network it is."""
+    Certificates are for the network, so with certificates the network it is; several workers share
+    a port, but cannot share a socket."""
     told = {}
     places = (
-        ("AUTH", settings.auth_listen, settings.auth_target),
-        ("QUOTA", settings.quota_listen, settings.quota_target),
+        ("AUTH", settings.auth_listen, settings.auth_target, settings.auth_workers),
+        ("QUOTA", settings.quota_listen, settings.quota_target, settings.quota_workers),
     )
-    for name, listen, target in places:
+    for name, listen, target, workers in places:
         path = directory / f"{name.lower()}.sock"
         short = len(os.fsencode(path)) <= SOCKET_PATH_BYTES
-        if short and not target and not settings.tls_cert:
+        if short and workers == 1 and not target and not settings.tls_cert:
             told[f"GATEWAY_{name}_LISTEN"] = f"{listen},unix:{path}"
             told[f"GATEWAY_{name}_TARGET"] = f"unix:{path}"
     return told

@@ -5,7 +5,7 @@ import pytest
 
 from services.common.settings import SettingsError
 from services.launch.banner import banner
-from services.launch.plans import environment, listens
+from services.launch.plans import environment, listens, taken
 from services.launch.settings import LaunchSettings
 
 OURS = ("GATEWAY_", "OPENAI_", "AI_GATEWAY_", "REDIS_URL", "ADMIN_API_KEY")
@@ -120,3 +120,24 @@ def test_certificates_and_long_paths_keep_to_the_network(monkeypatch: pytest.Mon
     assert by_socket(Path("/" + "d" * 120))["GATEWAY_AUTH_TARGET"] == "127.0.0.1:50051"
     monkeypatch.setenv("GATEWAY_TLS_CERT", "cert.pem")
     assert by_socket(Path("/run/gw"))["GATEWAY_AUTH_TARGET"] == "127.0.0.1:50051"
+
+
+def test_several_workers_are_reached_by_the_port_they_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_QUOTA_WORKERS", "2")
+    found = by_socket(Path("/run/gw"))
+    assert found["GATEWAY_QUOTA_LISTEN"] == "127.0.0.1:50052"
+    assert found["GATEWAY_QUOTA_TARGET"] == "127.0.0.1:50052"
+    assert found["GATEWAY_AUTH_TARGET"] == "unix:/run/gw/auth.sock"
+
+
+def test_the_metrics_of_every_worker_take_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_EDGE_WORKERS", "3")
+    monkeypatch.setenv("GATEWAY_AUTH_METRICS_LISTEN", "")
+    monkeypatch.setenv("GATEWAY_AUTH_WORKERS", "2")
+    ports = taken(LaunchSettings.load())
+    assert ports["GATEWAY_EDGE_METRICS_LISTEN"] == "127.0.0.1:9100,127.0.0.1:9110,127.0.0.1:9120"
+    assert ports["GATEWAY_QUOTA_METRICS_LISTEN"] == "127.0.0.1:9102"
+    assert set(ports["GATEWAY_AUTH_METRICS_LISTEN"]) <= {","}
+    assert ports["GATEWAY_EDGE_LISTEN"] == "127.0.0.1:8787"
