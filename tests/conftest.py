@@ -1,13 +1,26 @@
 """What every test may ask for. Each test worker has a Valkey, started as the launcher does it."""
 
+import logging
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from services.launch import kv
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_to_stderr() -> None:
+    """Gateways that run beside tests log as processes do: to stderr, from level info on."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),
+        cache_logger_on_first_use=False,
+    )
 
 
 @pytest.fixture(scope="session")

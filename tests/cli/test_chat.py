@@ -20,6 +20,7 @@ import pytest
 from tests.edge.world import Member, World
 
 SECONDS = 20.0
+PROMPT = ">"
 _ON_ITS_TERMINAL = """
 import fcntl, sys, termios
 from cli.__main__ import main
@@ -115,16 +116,16 @@ def test_on_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_leaves(
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     process = start("--interactive", start_new_session=True, **streams)
     os.close(theirs)
-    _until(ours, ">")
+    _until(ours, PROMPT)
     # What is typed is echoed: the answers are spelled so that only they read like this.
     os.write(ours, rb'[[sim text="\u0041nswer one"]] hello' + b"\r")
-    _until(ours, "Answer one\r\n")
+    _until(ours, "Answer one\r\n", PROMPT)
     os.write(ours, rb'[[sim text="\u0042egun and never ended" chunks=20 drip=300]]' + b"\r")
     _until(ours, "Beg")
     os.write(ours, b"\x03")
-    _until(ours, "…\r\n")
+    _until(ours, "…\r\n", PROMPT)
     os.write(ours, rb'[[sim text="\u0053till here"]]' + b"\r")
-    _until(ours, "Still here\r\n")
+    _until(ours, "Still here\r\n", PROMPT)
     os.write(ours, b"\x04")
     assert process.wait(SECONDS) == 0
     os.close(ours)
@@ -133,10 +134,12 @@ def test_on_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_leaves(
     assert history.stat().st_mode & 0o777 == 0o600
 
 
-def _until(terminal: int, words: str) -> None:
-    """Read the terminal until what it shows has the words."""
+def _until(terminal: int, *words: str) -> None:
+    """Read the terminal until what it shows has the words, one after the other. What is typed
+    before the prompt is there would be thrown away."""
+    wanted = re.compile(b".*".join(re.escape(word.encode()) for word in words), re.DOTALL)
     seen, deadline = b"", time.monotonic() + SECONDS
-    while words.encode() not in _CONTROL.sub(b"", seen):
+    while not wanted.search(_CONTROL.sub(b"", seen)):
         assert time.monotonic() < deadline, seen
         ready, _, _ = select.select([terminal], [], [], 0.5)
         if ready:
