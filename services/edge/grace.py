@@ -19,7 +19,7 @@ from services.common.errors import GatewayError
 from services.common.logs import logger
 from services.edge.grace_book import GraceBook, day_of
 from services.edge.grace_file import GraceFile
-from services.edge.settlements import Settlements
+from services.edge.settlements import DurableSettlements
 
 log = logger("grace")
 
@@ -28,6 +28,7 @@ SEEN_SECONDS = 3_600.0
 MOST = 1_000
 _SKEW_MS = 2_000
 _AUDIT_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 
 Audit = Callable[[str, str, str, dict[str, str]], Coroutine[Any, Any, None]]
 """Event id, organisation, action, details. Raises GatewayError."""
@@ -59,7 +60,7 @@ class Grace:
         self,
         book: GraceBook,
         file: GraceFile | None,
-        outbox: Settlements,
+        outbox: DurableSettlements,
         audit: Audit,
         *,
         edge_id: str,
@@ -77,6 +78,7 @@ class Grace:
         self._models: dict[str, float] = {}
         self._spells: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self.news: Callable[[], None] = lambda: None
 
     def see(self, principal: Principal, model: str) -> None:
@@ -135,9 +137,10 @@ class Grace:
     def submit(self, item: pb.SettleItem) -> None:
         """Settlements of all kinds pass here on their way to the outbox."""
         self._outbox.submit(item)
-        billed = item.outcome == pb.SETTLE_OUTCOME_CHARGED
-        if item.grace and self._book.close(item, billed=billed):
-            self._soon(self._save())
+        if item.grace:
+            closing = self._soon(self._close(item))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def checkpoint(self, item: pb.CheckpointItem) -> pb.CheckpointResult | None:
         """The ledger's answer for requests on a share; None for all others."""
@@ -168,6 +171,8 @@ class Grace:
         return resumed
 
     async def close(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=_CLOSE_SECONDS)
         await self._save()
         for task in list(self._tasks):
             task.cancel()
@@ -194,6 +199,13 @@ class Grace:
             request_id=item.request_id,
             edge_id=self.edge_id,
         )
+
+    async def _close(self, item: pb.SettleItem) -> None:
+        """The book may forget a request only when the outbox has it on disk: whenever we die, one
+        of them knows."""
+        await self._outbox.flushed()
+        self._book.close(item, billed=item.outcome == pb.SETTLE_OUTCOME_CHARGED)
+        await self._save()
 
     async def _save(self) -> None:
         if self._file is not None:
@@ -224,10 +236,11 @@ class Grace:
                 log.warning("audit_waits", action=action, cause=str(error))
             await asyncio.sleep(_AUDIT_SECONDS)
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+    def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _released(settlement: pb.SettleItem) -> pb.SettleItem:

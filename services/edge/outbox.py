@@ -55,7 +55,7 @@ class Outbox:
         self._journal = Journal(directory, clock=clock) if directory else None
         self._again = kept.booked
         self.known = {item.reservation_id for item in (*kept.waiting, *kept.booked)}
-        """Reservations that the disk knew when this process began."""
+        """Reservations that the disk knew when this process began, or took it over."""
         for item in kept.waiting:
             self._take(item)
 
@@ -86,6 +86,7 @@ class Outbox:
         """Take over what a process that is gone left in ``directory``; answers how many items."""
         kept = restore(directory, self._clock())
         for item in (*kept.booked, *kept.waiting):
+            self.known.add(item.reservation_id)
             self.submit(item)
         return len(kept.booked) + len(kept.waiting)
 

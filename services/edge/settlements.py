@@ -20,6 +20,13 @@ class Settlements(Protocol):
         """Take an item; it will be booked once, as soon as the ledger answers."""
 
 
+class DurableSettlements(Settlements, Protocol):
+    """Where they survive this process, too."""
+
+    async def flushed(self) -> None:
+        """Wait until all that was handed over is on the disk."""
+
+
 class Counts(Protocol):
     """What becomes of items, for the metrics."""
 

@@ -1,5 +1,6 @@
 """What an edge that is gone left on a disk it shared: taken in once, by whoever lives."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1.quota_pb2 import (
+    SETTLE_OUTCOME_CHARGED,
     GraceShare,
     ModelPrice,
     Owner,
@@ -23,6 +25,7 @@ from services.edge.grace_file import GraceFile
 from services.edge.heartbeat import take_in
 from services.edge.journal import now_ms
 from services.edge.outbox import Outbox
+from tests.waiting import until
 
 DAY_MS = 86_400_000
 OPEN = Principal(org_id="org_a", user_id="u", key_id="k", failure_mode="fail-open")
@@ -168,6 +171,40 @@ async def test_what_cannot_be_written_down_is_not_admitted_and_not_spent(
     assert await made.admit(OPEN, item("r1")) is None
     assert book.left("org_a", now_ms()) == 1_000
     await outbox.drain(1)
+
+
+class SlowDisk:
+    """An outbox whose disk takes its time."""
+
+    def __init__(self) -> None:
+        self.items: list[SettleItem] = []
+        self.synced = asyncio.Event()
+
+    def submit(self, item: SettleItem) -> None:
+        self.items.append(item)
+
+    async def flushed(self) -> None:
+        await self.synced.wait()
+
+
+async def test_the_book_keeps_a_request_until_the_outbox_has_it_on_disk(tmp_path: Path) -> None:
+    outbox = SlowDisk()
+    book = GraceBook()
+    file = GraceFile(tmp_path, book)
+    made = Grace(book, file, outbox, unheard, edge_id="e", counted=lambda _: None, clock=Clock())
+    await shared(made, 1_000)
+    grant = await made.admit(OPEN, item("r1"))
+    assert grant is not None
+    used = SettleItem(reservation_id="r1", model="m/m", grace=True)
+    used.outcome = SETTLE_OUTCOME_CHARGED
+    used.usage.output_tokens = 5
+    made.submit(used)
+    await file.save()  # as another admission would
+    assert set(grace_file.load(tmp_path).open) == {"r1"}, "died now: nobody would know of it"
+    outbox.synced.set()
+    await until(lambda: not grace_file.load(tmp_path).open)
+    assert grace_file.load(tmp_path).used("org_a", day_of(now_ms())) == 5
+    await made.close()
 
 
 async def test_who_fails_closed_has_no_share(tmp_path: Path, ledger: Ledger) -> None:
