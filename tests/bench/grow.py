@@ -112,7 +112,7 @@ def fill(gateway: stage.Gateway, size: int) -> None:
     month = time.strftime("%Y-%m", time.gmtime())
     later = int(time.time() * 1_000) + 86_400_000
     ours = gateway.org
-    with redis.Redis.from_url(gateway.fleet.kv_url, protocol=3) as kv:
+    with redis.Redis.from_url(gateway.fleet.kv_url, protocol=3, socket_timeout=60) as kv:
         have = int(kv.zcard(keys.ORGS))
         for start in range(have, size, 1_000):
             pipe = kv.pipeline(transaction=False)

@@ -137,7 +137,12 @@ def main() -> None:
         lifespan=naive.lifespan,
     )
     uvicorn.run(
-        app, host="127.0.0.1", port=int(port), loop="asyncio", access_log=False, log_level="critical"
+        app,
+        host="127.0.0.1",
+        port=int(port),
+        loop="asyncio",
+        access_log=False,
+        log_level="critical",
     )
 
 
