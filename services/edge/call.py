@@ -78,6 +78,8 @@ class Call:
 
     def _find(self, ask: Ask, caller: Caller) -> Target:
         target = self._rooms.catalog.find(ask.model)
+        if target.weights:
+            target = self._rooms.dispatch.chosen(target, caller.principal)
         if not self._rooms.dispatch.usable(target, caller.principal):
             raise errors.unknown_model(ask.model)
         if self._api.operation not in target.apis:

@@ -77,6 +77,7 @@ class Target:
     max_output_tokens: int
     fallbacks: tuple[str, ...] = ()
     apis: tuple[str, ...] = DEFAULT_APIS
+    weights: tuple[tuple[str, int], ...] = ()
 
 
 def placed(target: Target, path: str) -> Target:
@@ -148,6 +149,7 @@ class Catalog:
             entry.max_output_tokens if entry else DEFAULT_MAX_OUTPUT_TOKENS,
             entry.fallbacks if entry else (),
             entry.apis if entry else DEFAULT_APIS,
+            entry.weights if entry else (),
         )
 
 

@@ -58,6 +58,7 @@ class ModelEntry:
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     fallbacks: tuple[str, ...] = ()
     apis: tuple[str, ...] = DEFAULT_APIS
+    weights: tuple[tuple[str, int], ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -93,7 +94,7 @@ def _catalog(document: dict[str, Any]) -> CatalogFile:
     rows = _typed(document, "models", list, [], "the file")
     models = tuple(_model(row, number) for number, row in enumerate(rows, 1))
     for entry in models:
-        for name in (entry.match, *entry.fallbacks):
+        for name in (entry.match, *entry.fallbacks, *dict(entry.weights)):
             if name.partition("/")[0] not in providers:
                 raise ValueError(f"[[models]] {entry.match}: {name} names no provider of the file")
     default = _typed(document, "default_provider", str, "", "the file")
@@ -145,8 +146,11 @@ def _model(row: Any, number: int) -> ModelEntry:
         upstream_model=_typed(row, "upstream_model", str, "", where),
         max_output_tokens=longest,
         fallbacks=_strings(row, "fallbacks", where),
+        weights=_weights(row, where),
         apis=_strings(row, "apis", where) if "apis" in row else DEFAULT_APIS,
     )
+    if entry.weights and not entry.exact:
+        raise ValueError(f"{where}: weights need a match without *")
     for api in entry.apis:
         _one_of(api, _APIS, f"{where} apis")
     if not entry.exact and (entry.aliases or entry.upstream_model):
@@ -179,6 +183,14 @@ def _strings(row: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
     if not all(isinstance(value, str) and value for value in values):
         raise ValueError(f"{where}: {key} must be a list of names")
     return tuple(values)
+
+
+def _weights(row: dict[str, Any], where: str) -> tuple[tuple[str, int], ...]:
+    table = _typed(row, "weights", dict, {}, where)
+    for name, weight in table.items():
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 1_000:
+            raise ValueError(f"{where}: weights: {name} must be a whole number from 1 to 1000")
+    return tuple(table.items())
 
 
 def _one_of(value: str, allowed: tuple[str, ...], where: str) -> None:

@@ -4,7 +4,8 @@ They share one reservation. Another attempt is made only when the one before is 
 nothing; a fallback only after the hold pays for its price.
 """
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -71,6 +72,20 @@ class Dispatch:
         """Whether there is a credential for the target."""
         provider = target.provider
         return provider.usable or provider.name in principal.providers_with_key
+
+    def chosen(self, target: Target, principal: Principal) -> Target:
+        """One of those over which the target's requests are spread, by their weights; the others
+        become its fallbacks."""
+        spread = {
+            name: weight
+            for name, weight in target.weights
+            if self.usable(self._catalog.find(name), principal)
+        }
+        if not spread:
+            return target
+        [one] = random.choices(list(spread), weights=list(spread.values()))
+        others = [name for name in spread if name != one]
+        return replace(self._catalog.find(one), fallbacks=(*others, *target.fallbacks))
 
     async def open(self, order: Order, target: Target, run: Run) -> Answer:
         """The first answer that is a success; ``run`` holds for whoever is being asked. Raises

@@ -1,13 +1,17 @@
 """Where requests go: addresses behind Cloudflare, upstreams that cannot be reached, quirks."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from gateway.auth.v1.auth_pb2 import Principal
 from services.common.settings import SettingsError
-from services.edge.catalog import placed
+from services.edge.catalog import load_catalog, placed
 from services.edge.catalog_file import read_catalog
+from services.edge.dispatch import Dispatch
 from services.edge.faults import UpstreamFailed
 from services.edge.reach import FAILURES, PAUSE_SECONDS, Reach
 from services.edge.upstream import Upstream
@@ -160,3 +164,38 @@ def test_d5_a_proxy_in_the_environment_is_not_used(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
         monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
     assert chat(gateway.url, gateway.member()).status == 200
+
+
+def test_requests_are_spread_by_weight_over_whoever_has_a_credential(gateway: World) -> None:
+    catalog = load_catalog(gateway.edge_settings)
+    dispatch = Dispatch(MagicMock(), catalog, MagicMock(), MagicMock(), MagicMock())
+    asked = catalog.find("simulator/spread")
+    drawn = [dispatch.chosen(asked, Principal()) for _ in range(400)]
+    counts = Counter(target.model for target in drawn)
+    assert set(counts) == {"simulator/echo", "dead/echo"}
+    assert 240 < counts["dead/echo"] < 360
+    assert {t.model: t.fallbacks for t in drawn}["dead/echo"] == ("simulator/echo",)
+
+
+def test_a_spread_model_is_answered_by_another_when_the_chosen_one_fails(gateway: World) -> None:
+    member = gateway.member()
+    for _ in range(6):
+        reply = chat(gateway.url, member, model="simulator/spread")
+        assert (reply.status, reply.headers["x-gateway-model"]) == (200, "simulator/echo")
+    entries = [e for e in gateway.journal(member) if e.kind == "settle"]
+    assert {entry.model for entry in entries} == {"simulator/echo"}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('match = "p/a"\nweights = { "p/b" = 0 }', "p/b must be a whole number"),
+        ('match = "p/a"\nweights = { "q/b" = 1 }', "q/b names no provider"),
+        ('match = "p/*"\nweights = { "p/b" = 1 }', "weights need a match without"),
+        ('match = "p/a"\napis = ["audio"]', "apis must be one of"),
+    ],
+)
+def test_mistakes_in_weights_and_apis_are_named(tmp_path: Path, line: str, told: str) -> None:
+    head = 'default_provider = "p"\n[providers.p]\nbase_url = "https://p.example/v1"\n'
+    with pytest.raises(SettingsError, match=told):
+        written(tmp_path, f"{head}[[models]]\n{line}\n")
