@@ -2,6 +2,7 @@
 code 1 when a guarantee did not hold."""
 
 import argparse
+import asyncio
 import random
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tests.system.exact import CATALOG
 from tests.system.fleet import fleet
+from tests.system.rolling import STREAMS, restarts, two_of_each
 from tests.torture.crash import crash
 from tests.torture.frozen import frozen
 from tests.torture.grace import grace
@@ -49,12 +51,22 @@ def ledgers(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]
     return found.good, found.lines()
 
 
+def rollings(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
+    count = max(1, min(20, int(seconds / 25)))
+    with two_of_each(directory) as made:
+        streams = asyncio.run(restarts(made, count))
+    told = f"{count} times every process of six restarted under {STREAMS} streams"
+    good = set(streams.outcomes) == {"whole"}
+    return good, [f"{told}: {dict(streams.outcomes)}, repeated {dict(streams.repeated)}"]
+
+
 PARTS: dict[str, tuple[float, Part]] = {
     "frozen": (0.1, freezes),
     "ledger": (0.1, ledgers),
     "race": (0.15, races),
     "grace": (0.25, graces),
     "crash": (0.4, crashes),
+    "rolling": (0.2, rollings),
 }
 """With their part of the time."""
 
