@@ -155,6 +155,9 @@ def test_sigterm_stops_every_worker_and_tells_that_all_ended_well(crowd: Fleet) 
         assert not any(alive(pid) for pid in everyone)
         stopped = [line.get("worker", 0) for line in said(process, "stopped")]
         assert sorted(stopped[-3:]) == [0, 1, 2]
+    # Tests run in any order: the next one finds everybody at work.
+    for process in (crowd.auths[0], crowd.quotas[0], crowd.edges[0]):
+        process.restart()
 
 
 def test_workers_whose_settings_are_wrong_end_the_parent_with_the_reason() -> None:
