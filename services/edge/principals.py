@@ -24,6 +24,7 @@ POSITIVE_SECONDS = 60.0
 NEGATIVE_SECONDS = 10.0
 STALE_SECONDS = 300.0
 RECENT_SECONDS = 5.0
+PATIENCE_SECONDS = 0.05
 JITTER = 0.1
 MOST = 20_000
 
@@ -82,19 +83,22 @@ class Principals:
 
     async def _known(self, key_hash: str) -> Principal:
         """What auth says, or said a while ago if it does not answer."""
-        if self._breaker.open:
-            if self._breaker.probe_due():
-                self._start(key_hash)
-        else:
-            try:
-                return self._checked(await self._ask(key_hash))
-            except Unavailable:
-                pass
         entry = self._entries.get(key_hash)
-        if entry is None or entry.principal is None:
+        since = self._clock() - self._stale_seconds
+        usable = entry is not None and entry.principal is not None and entry.verified >= since
+        if not self._breaker.open:
+            task = self._start(key_hash)
+            if usable:  # the ledger decides; nobody waits long to be known again
+                await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+            if not usable or task.done():
+                try:
+                    return self._checked(await asyncio.shield(task))
+                except Unavailable:
+                    pass
+        elif self._breaker.probe_due():
+            self._start(key_hash)
+        if entry is None or not usable:
             raise Unavailable("auth does not answer", metadata={"service": "auth"})
-        if entry.verified < self._clock() - self._stale_seconds:
-            raise Unavailable("auth has not answered for too long", metadata={"service": "auth"})
         return self._checked(entry.principal)
 
     async def credential(self, principal: Principal, provider: str) -> str:

@@ -1,5 +1,7 @@
 """Identity in an outage of auth: who was verified lately is known, for a bounded time."""
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -15,9 +17,12 @@ class Auth:
     def __init__(self) -> None:
         self.error: GatewayError | None = None
         self.asked = 0
+        self.hangs = False
 
     async def verify(self, key_hash: str) -> Principal:
         self.asked += 1
+        if self.hangs:
+            await asyncio.sleep(5)
         if self.error is not None:
             raise self.error
         return Principal(key_id=key_hash)
@@ -121,3 +126,14 @@ async def test_a_refresh_that_fails_does_not_forget(
         await principals.refresh("k")
     clock.now += POSITIVE_SECONDS * 2
     assert (await principals.find("k")).key_id == "k"
+
+
+async def test_who_is_known_does_not_wait_for_an_auth_that_hangs(
+    auth: Auth, clock: Clock, principals: Principals
+) -> None:
+    await principals.find("k")
+    clock.now += POSITIVE_SECONDS * 2
+    auth.hangs = True
+    began = time.monotonic()
+    assert (await principals.find("k")).key_id == "k"
+    assert time.monotonic() - began < 1
