@@ -14,6 +14,7 @@ import uvloop
 from tests.bench import traffic
 
 _END = b"0\r\n\r\n"
+_AGAIN_SECONDS = 0.05
 
 
 @dataclass
@@ -139,7 +140,9 @@ class Run:
         self.begun = 0
         self.counted_ns = 0
         self.free: list[Client] = []
+        self.clients: list[Client] = []
         self.open = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def ended(self, client: Client) -> None:
         if self.over:
@@ -152,7 +155,23 @@ class Run:
             self.open -= 1
 
     def lost(self, client: Client) -> None:
+        """Another connection takes its place, a moment later."""
+        if self.over or self.job.rate or self.job.once:
+            self.open -= 1
+        else:
+            asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._replace)
+
+    def _replace(self) -> None:
+        if not self.over:
+            task = asyncio.get_running_loop().create_task(self._again())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _again(self) -> None:
         self.open -= 1
+        client = await self.connect()
+        self.clients.append(client)
+        client.send()
 
     async def connect(self) -> Client:
         loop = asyncio.get_running_loop()
@@ -165,11 +184,13 @@ class Run:
     async def all(self) -> dict[str, object]:
         job = self.job
         loop = asyncio.get_running_loop()
-        clients = [await self.connect() for _ in range(job.connections)]
+        clients = self.clients
+        for _ in range(job.connections):
+            clients.append(await self.connect())
         self.counting = job.warmup == 0
         started = loop.time()
         if job.rate:
-            self.free = clients
+            self.free = list(clients)
             pace = asyncio.create_task(self._pace())
         elif job.once:
             pace = asyncio.create_task(self._spread(clients))
@@ -185,7 +206,7 @@ class Run:
             await asyncio.sleep(min(0.05, job.seconds))
         self.counting = False
         print("counted", file=sys.stderr, flush=True)
-        seconds = loop.time() - began
+        seconds = max(loop.time() - began, 0.001)
         self.over = True
         pace.cancel()
         for client in clients:
