@@ -17,7 +17,8 @@ from services.common.dial import dial
 from services.common.errors import GatewayError
 from services.common.kv import open_kv
 from tests.auth.conftest import ADMIN, MASTER, SERVICE, Auth, Client, Clock
-from tests.system.fleet import Process, free_ports
+from tests.system.fleet import free_ports
+from tests.system.process import Process
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,7 +10,8 @@ import pytest
 
 from services.common.probe import serving
 from tests.quota.rpc import ADMIN_KEY, CATALOG, SERVICE_TOKEN
-from tests.system.fleet import Process, free_ports
+from tests.system.fleet import free_ports
+from tests.system.process import Process
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -4,9 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,14 +13,13 @@ from typing import Any
 
 import httpx2 as httpx
 
-from services.common.probe import serving
-from services.common.tls import Identity
 from services.launch import kv
+from tests.system.process import START_SECONDS, Process
+from tests.waiting import wait_until
 
 ADMIN_KEY = "fleet-admin-key-" + "7c" * 16
 SERVICE_TOKEN = "fleet-service-token-" + "3e" * 16
 MASTER_KEY = "5a" * 32
-_START_SECONDS = 60.0
 
 
 def free_ports(count: int) -> list[int]:
@@ -30,72 +27,6 @@ def free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [server.getsockname()[1] for server in servers]
-
-
-@dataclass
-class Process:
-    """One service process; it can be killed, frozen and started again on the same address."""
-
-    name: str
-    service: str
-    environment: dict[str, str]
-    address: str
-    log: Path
-    popen: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", f"services.{self.service}"],
-                env=self.environment,
-                stdout=output,
-                stderr=output,
-            )
-
-    def healthy(self) -> bool:
-        assert self.popen is not None
-        if self.popen.poll() is not None:
-            raise RuntimeError(f"{self.name} ended:\n{self.log.read_text()[-4_000:]}")
-        if self.service in ("auth", "quota"):
-            return serving(self.address, identity=self.identity)
-        path = "/readyz" if self.service == "edge" else "/healthz"
-        try:
-            return httpx.get(f"http://{self.address}{path}", timeout=1).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    @property
-    def identity(self) -> Identity | None:
-        """The certificate it speaks with, when it was given one."""
-        parts = [self.environment.get(f"GATEWAY_TLS_{name}", "") for name in ("CERT", "KEY", "CA")]
-        return Identity(*parts) if all(parts) else None
-
-    def wait_healthy(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while not self.healthy():
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name} is not healthy:\n{self.log.read_text()[-4_000:]}")
-            time.sleep(0.05)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.popen is not None
-        self.popen.send_signal(number)
-
-    def kill(self) -> None:
-        """``kill -9``, and wait until it is gone."""
-        assert self.popen is not None
-        self.popen.kill()
-        self.popen.wait(10)
-
-    def stop(self, seconds: float = 30.0) -> int:
-        """SIGTERM, and its exit code."""
-        assert self.popen is not None
-        self.popen.terminate()
-        return self.popen.wait(seconds)
-
-    def restart(self) -> None:
-        self.start()
-        self.wait_healthy()
 
 
 @dataclass
@@ -120,15 +51,27 @@ class Fleet:
 
     def admin(self, method: str, path: str, body: Any = None, *, edge: int = 0) -> Any:
         """The JSON answer of an admin route; raises for any status of 400 or more."""
-        answer = self.client.request(
+        return _told(self._admin(method, path, body, edge))
+
+    def look(self, path: str, *, edge: int = 0) -> Any:
+        """What an admin route tells, once those it asks are back: they need a moment to notice
+        that a KV or a neighbour is there again, and answer 503 until then."""
+        answers: list[httpx.Response] = []
+
+        def answered() -> bool:
+            answers.append(self._admin("GET", path, None, edge))
+            return answers[-1].status_code != 503
+
+        wait_until(answered, START_SECONDS)
+        return _told(answers[-1])
+
+    def _admin(self, method: str, path: str, body: Any, edge: int) -> httpx.Response:
+        return self.client.request(
             method,
             f"{self.urls[edge]}/admin{path}",
             json=body,
             headers={"authorization": f"Bearer {ADMIN_KEY}"},
         )
-        if answer.is_error:
-            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
-        return answer.json() if answer.content else None
 
     def organization(self, budget: str = "1000", **fields: Any) -> str:
         """A new organisation's id."""
@@ -146,6 +89,13 @@ class Fleet:
             "POST", f"/users/{user}/api-keys", {"name": "test", **fields}
         )
         return made
+
+
+def _told(answer: httpx.Response) -> Any:
+    if answer.is_error:
+        asked = answer.request
+        raise RuntimeError(f"{asked.method} {asked.url}: {answer.status_code} {answer.text}")
+    return answer.json() if answer.content else None
 
 
 def environment(**ours: str) -> dict[str, str]:

@@ -13,7 +13,8 @@ import httpx2 as httpx
 
 from tests.system.accounts import open_holds
 from tests.system.exact import CATALOG, body
-from tests.system.fleet import Fleet, Process, fleet
+from tests.system.fleet import Fleet, fleet
+from tests.system.process import Process
 from tests.waiting import until
 
 STREAMS = 100

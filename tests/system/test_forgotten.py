@@ -28,7 +28,7 @@ def ask(made: Fleet, key: str) -> httpx.Response:
 
 
 def spent(made: Fleet, org: str) -> Decimal:
-    return Decimal(made.admin("GET", f"/organizations/{org}/usage")["spent_usd"])
+    return Decimal(made.look(f"/organizations/{org}/usage")["spent_usd"])
 
 
 def settled(made: Fleet, org: str, url: str) -> bool:
@@ -60,4 +60,4 @@ def test_what_the_kv_forgot_is_booked_again_and_nothing_is_booked_twice(tmp_path
         wait_until(lambda: settled(made, org, kv.url), 60)
         accounts = booked(kv.url, org)
         assert [a.requests for a in accounts.values()] == [1] * REQUESTS
-        assert made.admin("GET", f"/organizations/{org}/verify")["ok"] is True
+        assert made.look(f"/organizations/{org}/verify")["ok"] is True

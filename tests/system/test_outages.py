@@ -76,7 +76,7 @@ class Stage:
 
     def settle_down(self, org: str) -> None:
         wait_until(lambda: open_holds(self.fleet.kv_url, org) == 0, 45)
-        assert self.fleet.admin("GET", f"/organizations/{org}/verify")["ok"] is True
+        assert self.fleet.look(f"/organizations/{org}/verify")["ok"] is True
 
 
 @pytest.fixture(scope="module")
@@ -195,11 +195,11 @@ def reachable(stage: Stage) -> bool:
 
 
 def grace_usd(stage: Stage, org: str) -> Decimal:
-    return Decimal(stage.fleet.admin("GET", f"/organizations/{org}/usage")["grace_usd"])
+    return Decimal(stage.fleet.look(f"/organizations/{org}/usage")["grace_usd"])
 
 
 def actions(stage: Stage, org: str) -> set[str]:
-    page = stage.fleet.admin("GET", f"/audit?org_id={org}&page_size=100")
+    page = stage.fleet.look(f"/audit?org_id={org}&page_size=100")
     return {entry["action"] for entry in page["data"]}
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests.system.fleet import Fleet, Process, fleet
+from tests.system.fleet import Fleet, fleet
+from tests.system.process import Process
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]

@@ -21,11 +21,11 @@ from tests.system.fleet import (
     MASTER_KEY,
     SERVICE_TOKEN,
     Fleet,
-    Process,
     environment,
     fleet,
     free_ports,
 )
+from tests.system.process import Process
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]

@@ -16,7 +16,8 @@ from pathlib import Path
 from tests.system.accounts import booked, open_holds, witnessed
 from tests.system.exact import CATALOG, NANO_PER_TOKEN
 from tests.system.fault_proxy import FaultProxy
-from tests.system.fleet import Fleet, Process, fleet
+from tests.system.fleet import Fleet, fleet
+from tests.system.process import Process
 from tests.system.store import Store, store
 from tests.torture.load import Asked, Load
 from tests.waiting import wait_until
@@ -141,7 +142,7 @@ class Crash:
         wait_until(lambda: open_holds(self._fleet.kv_url, org) == 0, 60)
         self.findings.holds_resolved_s = time.monotonic() - began
         wait_until(lambda: self._quiet(org), 30)
-        told = self._fleet.admin("GET", f"/organizations/{org}/verify")
+        told = self._fleet.look(f"/organizations/{org}/verify")
         self.findings.proof = told["ok"]
         if not told["ok"]:
             self.findings.wrong.append(str(told))

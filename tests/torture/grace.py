@@ -127,10 +127,10 @@ def _judge(made: Fleet, org: str, limit: int, admitted: int, found: Rounds) -> N
         found.differences.append(f"{org}: {len(accounts)} booked, {admitted} admitted")
     if found.spent[-1] > limit:
         found.differences.append(f"{org}: {found.spent[-1]} spent of {limit}")
-    told = made.admin("GET", f"/organizations/{org}/usage")
+    told = made.look(f"/organizations/{org}/usage")
     if Decimal(told["grace_usd"]) * 10**9 != found.spent[-1]:
         found.differences.append(f"{org}: usage says {told['grace_usd']}")
-    proof = made.admin("GET", f"/organizations/{org}/verify")
+    proof = made.look(f"/organizations/{org}/verify")
     if not proof["ok"]:
         found.differences.append(str(proof))
 
