@@ -42,8 +42,15 @@ def crowd() -> Iterator[Fleet]:
         yield running
 
 
-def both_listen(process: Process) -> bool:
-    return len(said(process, "listening")) >= 2
+def both_listen(process: Process, before: int = 0) -> bool:
+    return len(said(process, "listening")) >= before + 2
+
+
+def restart(process: Process) -> None:
+    """Both of its workers are there afterwards, not only the first that answers."""
+    before = len(said(process, "listening"))
+    process.restart()
+    wait_until(lambda: both_listen(process, before), 60)
 
 
 def said(process: Process, event: str) -> list[dict[str, Any]]:
@@ -144,7 +151,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(crowd: Fleet) -> None:
     left = pids(auth).values()
     auth.kill()
     wait_until(lambda: not any(alive(pid) for pid in left), 30)
-    auth.restart()
+    restart(auth)
 
 
 def test_sigterm_stops_every_worker_and_tells_that_all_ended_well(crowd: Fleet) -> None:
@@ -157,7 +164,7 @@ def test_sigterm_stops_every_worker_and_tells_that_all_ended_well(crowd: Fleet) 
         assert sorted(stopped[-3:]) == [0, 1, 2]
     # Tests run in any order: the next one finds everybody at work.
     for process in (crowd.auths[0], crowd.quotas[0], crowd.edges[0]):
-        process.restart()
+        restart(process)
 
 
 def test_workers_whose_settings_are_wrong_end_the_parent_with_the_reason() -> None:
