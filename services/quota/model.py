@@ -33,7 +33,7 @@ class Model:
     def reserve(self, ask: Reserve, now: int) -> Granted | Refused:
         org = self.configs.get(("org", ask.owner.org), Config())
         old = self.holds.get((ask.owner.org, ask.id))
-        month = self._open_month(ask.owner.org, now)
+        month = self._paying_month(ask.owner.org, now)
         no = Refused("", month=month, revision=org.revision)
         if old:
             if old.fingerprint != ask.fingerprint:
@@ -43,6 +43,7 @@ class Model:
             )
         if abs(now - ask.caller_ms) > items.SKEW_MS:
             return replace(no, reason="CLOCK_SKEW")
+        self.months[ask.owner.org] = month
         scopes = names(ask.owner)
         if barred := self._barred(scopes, now):
             return replace(no, reason=barred[0], scope=barred[1])
@@ -179,7 +180,7 @@ class Model:
         return Settled("OK", hold.state, charged, month)
 
     def reset(self, org: str, user: str, now: int) -> str:
-        month = self._open_month(org, now)
+        month = self._paying_month(org, now)
         counters = self.tally.counters["user", org, user]
         counters[f"{month}:reset"] = counters[f"{month}:spent"]
         self.tally.journal[org].append(Step("reset", "", month, ""))
@@ -196,9 +197,8 @@ class Model:
             del self.holds[name]
         return old
 
-    def _open_month(self, org: str, now: int) -> str:
-        self.months[org] = max(self.months.get(org, ""), month_of(now))
-        return self.months[org]
+    def _paying_month(self, org: str, now: int) -> str:
+        return max(self.months.get(org, ""), month_of(now))
 
     def _barred(self, scopes: list[Name], now: int) -> tuple[str, str] | None:
         key, user, org = (self.configs.get(scope) for scope in scopes)

@@ -87,8 +87,18 @@ MUTANTS = (
         "",
     ),
     Mutant(
-        "the month goes backwards", "ledger", "if seen and seen > month then return seen end", ""
+        "the month goes backwards",
+        "ledger",
+        "if begun and begun > month then return begun, begun end",
+        "",
     ),
+    Mutant(
+        "a wrong clock begins a month",
+        "ledger",
+        "  return month, begun\n",
+        "  redis.call('HSET', org_quota, 'month', month)\n  return month, begun\n",
+    ),
+    Mutant("no month is begun", "reserve", "if begun ~= month then", "if false then"),
     Mutant("leap years are forgotten", "ledger", "- math.floor(doe / 1460)", ""),
     Mutant(
         "suspended users spend",

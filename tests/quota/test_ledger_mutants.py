@@ -184,6 +184,12 @@ async def months(duel: Duel) -> None:
         open_month = duel.model.months[duel.org]
         duel.now += 5 * 86_400_000 if open_month.endswith("-02") else 0
         await duel.clock(duel.now)
+    today = duel.now
+    await duel.clock(next_start_ms(open_month) + 60_000)
+    await duel.reserve(ask(duel, 0, caller_ms=today))
+    await duel.reset(duel.owners[0].user)
+    await duel.clock(today)
+    await duel.reserve(ask(duel, 0))
     user = ("user", duel.org, duel.owners[0].user)
     await duel.configure(user, Config(limit=500))
     for _ in range(2):

@@ -45,6 +45,25 @@ async def test_a_clock_that_steps_back_does_not_reopen_a_month(kv_url: str) -> N
         await duel.check()
 
 
+async def test_a_clock_that_jumps_ahead_on_its_own_begins_no_month(kv_url: str) -> None:
+    async with world(kv_url, clock=TEST_CLOCK) as made:
+        duel = Duel(made, scripts.load(clock=TEST_CLOCK))
+        await duel.begin()
+        await duel.configure(("org", duel.org), Config(limit=200))
+        made_before = ask(duel, 0)
+        [granted] = await duel.reserve(made_before)
+        await duel.settle(charge(made_before, 200))
+        before = duel.now
+        await duel.clock(months.next_start_ms("2026-11") + 5_000)
+        [skewed] = await duel.reserve(ask(duel, 0, caller_ms=before))
+        assert isinstance(skewed, Refused) and skewed.reason == "CLOCK_SKEW"
+        await duel.reset(duel.owners[2].user)
+        await duel.clock(before)
+        [refused] = await duel.reserve(ask(duel, 0))
+        assert isinstance(granted, Granted) and isinstance(refused, Refused)
+        assert (refused.reason, refused.month) == ("BUDGET_EXHAUSTED", granted.month)
+
+
 async def test_a_request_over_midnight_is_paid_by_the_month_that_admitted_it(kv_url: str) -> None:
     async with world(kv_url, clock=TEST_CLOCK) as made:
         duel = Duel(made, scripts.load(clock=TEST_CLOCK))

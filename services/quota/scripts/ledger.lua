@@ -39,13 +39,12 @@ local function day_of(ms)
   return string.format('%04d-%02d-%02d', civil(ms))
 end
 
--- The month that pays now: never before one this organisation has seen.
-local function open_month(org_quota, now)
+-- The month that pays now, never before one this organisation has begun; and the one begun last.
+local function paying_month(org_quota, now)
   local month = string.sub(day_of(now), 1, 7)
-  local seen = redis.call('HGET', org_quota, 'month')
-  if seen and seen > month then return seen end
-  if seen ~= month then redis.call('HSET', org_quota, 'month', month) end
-  return month
+  local begun = redis.call('HGET', org_quota, 'month')
+  if begun and begun > month then return begun, begun end
+  return month, begun
 end
 
 local configs, scopes, pending = {}, {}, {}

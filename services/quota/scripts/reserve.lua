@@ -16,7 +16,7 @@
 
 local PER_KEY, PER_ARG = 5, 17
 local now = clock()
-local month = open_month(KEYS[2], now)
+local month, begun = paying_month(KEYS[2], now)
 local lease, skew = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 -- Whether `name` matches `pattern`, where only * is special: each literal piece is found as early
@@ -139,6 +139,10 @@ local function reserve(k, a)
   if old[1] then return duplicate(old, ARGV[a + 2], revision) end
   if math.abs(now - tonumber(ARGV[a + 9])) > skew then
     return refuse(revision, nil, 'CLOCK_SKEW', '', {})
+  end
+  if begun ~= month then  -- two clocks agree: no single one that is wrong begins a month
+    redis.call('HSET', KEYS[2], 'month', month)
+    begun = month
   end
   local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
   local reason, name = barred(configured, now)

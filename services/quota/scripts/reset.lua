@@ -5,7 +5,7 @@
 -- ARGV  1 user   2 reason   3 request id
 -- Answers {month, nano-USD forgiven in this month}.
 
-local month = open_month(KEYS[2], clock())
+local month = paying_month(KEYS[2], clock())
 local spent = redis.call('HGET', KEYS[1], month .. ':spent') or '0'
 redis.call('HSET', KEYS[1], month .. ':reset', spent)
 journal(KEYS[3], {kind = 'reset', id = '', user = ARGV[1], key = '', month = month, model = '',
