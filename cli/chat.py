@@ -1,19 +1,16 @@
 """gw chat: one question, or a conversation."""
 
 import sys
-from collections.abc import Generator
 from typing import Annotated
 
 import typer
 
 from cli import show
+from cli.answer import Message, say, streamed
 from cli.client import Client
 from cli.failure import NO_ACCESS, NOT_FOUND, USAGE, Failure
 from cli.options import AsJson, Prod, session
 from cli.settings import Target
-from cli.sse import deltas
-
-Message = dict[str, str]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,19 +56,6 @@ def chat(
         say("\n")
     else:
         say(_asked(client, chosen, messages) + "\n")
-
-
-def streamed(client: Client, model: str, messages: list[Message]) -> Generator[str, None, None]:
-    """The answer, piece by piece as it comes. Raises Failure."""
-    body = {"model": model, "messages": messages, "stream": True}
-    with client.stream("POST", "/v1/chat/completions", body=body) as answer:
-        yield from deltas(answer.iter_lines())
-
-
-def say(text: str) -> None:
-    """Print a piece of an answer at once; on a terminal, nothing in it steers the terminal."""
-    sys.stdout.write(show.plain(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
 
 
 def _asked(client: Client, model: str, messages: list[Message]) -> str:

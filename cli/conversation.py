@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cli import show
-from cli.chat import Message, say, streamed
+from cli.answer import Message, say, streamed
 from cli.client import Client
 from cli.failure import Failure
 
