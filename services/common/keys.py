@@ -134,7 +134,7 @@ def key_quota(org: str, key: str) -> str:
 
 
 def hold(org: str, reservation: str) -> str:
-    """Hash: one reservation, kept as a tombstone after its end."""
+    """String: one reservation, kept as a tombstone after its end (``ledger.lua``)."""
     return f"hold:{{{org}}}:{reservation}"
 
 
@@ -144,7 +144,7 @@ def holds(org: str) -> str:
 
 
 def journal(org: str) -> str:
-    """Stream: every money step, append only."""
+    """Stream: every money step, append only (``services.quota.entries``)."""
     return f"journal:{{{org}}}"
 
 

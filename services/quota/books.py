@@ -6,6 +6,7 @@ from typing import Any
 
 from services.common import keys
 from services.common.kv import Kv
+from services.quota import entries
 from services.quota.door import Door
 from services.quota.items import Lease, Owner
 
@@ -194,7 +195,7 @@ class Books:
         async def read(kv: Kv) -> list[Any]:
             return list(await kv.xrange(keys.journal(org), start, end, count) or [])
 
-        return await self._door.ask(read)
+        return [(at, entries.fields(entry)) for at, entry in await self._door.ask(read)]
 
     async def emails(self, users: Sequence[tuple[str, str]]) -> list[str]:
         """E-mail address of each (organisation, user); empty for deleted ones."""

@@ -35,4 +35,4 @@ def checked(reply: list[Any]) -> Checked:
 
 
 def _rate(numbers: list[int]) -> Rate | None:
-    return Rate(*numbers) if numbers[0] >= 0 else None
+    return Rate(*numbers) if numbers and numbers[0] >= 0 else None

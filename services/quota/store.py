@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ _RETRY_MS = 1_000
 
 Item = TypeVar("Item", Reserve, Checkpoint, Settle)
 Answer = TypeVar("Answer")
+Thing = TypeVar("Thing", bound=Hashable)
 
 
 class LedgerStore:
@@ -148,55 +149,68 @@ class LedgerStore:
         return answers
 
     async def _reserve(self, org: str, items: Sequence[Reserve]) -> list[Granted | Refused]:
+        owners = _numbered(item.owner for item in items)
         names = _shared_names(org)
-        args: list[str | int] = [LEASE_MS, SKEW_MS]
+        args: list[str | int] = [LEASE_MS, SKEW_MS, len(owners)]
+        for owner in owners:
+            names += _owner_names(owner)
+            args += owner[1:]
         for item in items:
-            names += _owner_names(item.owner, item.id)
-            args += [item.id, item.fingerprint, item.owner.user, item.owner.key, item.model]
-            args += [item.named, item.operation, item.request, item.caller_ms]
-            args += [item.output, item.least, *_priced(item.bound), item.rated, item.tokens]
+            names.append(keys.hold(org, item.id))
+            args += [item.id, item.fingerprint, owners[item.owner], item.model, item.named]
+            args += [item.operation, item.request, item.caller_ms, item.output, item.least]
+            args += [*_priced(item.bound), item.rated, item.tokens]
         return list(map(admission, await self._door.run(self._scripts.reserve, names, args)))
 
     async def _checkpoint(self, org: str, items: Sequence[Checkpoint]) -> list[Checked]:
         names = _shared_names(org)
         args: list[str | int] = [LEASE_MS]
         for item in items:
-            names += _owner_names(item.owner, item.id)
+            names += [*_owner_names(item.owner), keys.hold(org, item.id)]
             args += [item.id, item.owner.user, item.owner.key, item.cost, item.tokens, item.want]
             args += _priced(item.bound)
         return list(map(checked, await self._door.run(self._scripts.checkpoint, names, args)))
 
     async def _settle(self, org: str, items: Sequence[Settle]) -> list[Settled]:
+        owners = _numbered(item.owner for item in items)
+        months = _numbered(item.month or month_of(item.admit_ms) for item in items)
         names = [keys.org_quota(org), keys.holds(org), keys.journal(org)]
-        args: list[str | int] = [KEEP_MS, KEEP_LONG_MS]
+        args: list[str | int] = [KEEP_MS, KEEP_LONG_MS, len(owners), len(months)]
+        for owner in owners:
+            names += [keys.user_quota(org, owner.user), keys.key_quota(org, owner.key)]
+            args += owner[1:]
+        for month in months:
+            names += [keys.usage_records(org, month), keys.rank_by_cost(org, month)]
+            names.append(keys.rank_by_requests(org, month))
+            args.append(month)
         for item in items:
+            names.append(keys.hold(org, item.id))
             month = item.month or month_of(item.admit_ms)
-            names += [
-                keys.user_quota(org, item.owner.user),
-                keys.key_quota(org, item.owner.key),
-                keys.hold(org, item.id),
-                keys.usage_records(org, month),
-                keys.rank_by_cost(org, month),
-                keys.rank_by_requests(org, month),
-            ]
-            args += [item.id, item.kind, item.fingerprint, item.owner.user, item.owner.key, month]
+            args += [item.id, item.kind, item.fingerprint, owners[item.owner], months[month]]
             args += [item.admit_ms, item.model, item.operation, item.cost, item.tokens, item.flags]
             args += [int(item.grace), item.request, item.held]
         replies = await self._door.run(self._scripts.settle, names, args)
         return [Settled(*reply) for reply in replies]
 
 
+def _numbered(things: Iterable[Thing]) -> dict[Thing, int]:
+    """Each of them once, with its number from 1."""
+    found: dict[Thing, int] = {}
+    for thing in things:
+        found.setdefault(thing, len(found) + 1)
+    return found
+
+
 def _shared_names(org: str) -> list[str]:
     return [keys.org_config(org), keys.org_quota(org), keys.holds(org), keys.journal(org)]
 
 
-def _owner_names(owner: Owner, rid: str) -> list[str]:
+def _owner_names(owner: Owner) -> list[str]:
     return [
         keys.user_config(owner.org, owner.user),
         keys.user_quota(owner.org, owner.user),
         keys.key_config(owner.org, owner.key),
         keys.key_quota(owner.org, owner.key),
-        keys.hold(owner.org, rid),
     ]
 
 

@@ -126,7 +126,9 @@ def fill(gateway: stage.Gateway, size: int) -> None:
                 pipe.hset(keys.api_key(digest), mapping={"org": org, "user": user, "key": key})
                 pipe.hset(keys.org_quota(org), mapping={f"{month}:spent": 1})
                 hold = f"fill-{number}"
-                pipe.hset(keys.hold(ours, hold), mapping={"state": "reserved", "held": 0})
+                pipe.set(
+                    keys.hold(ours, hold), "\t".join(("reserved", "f", gateway.user, "fill", month))
+                )
                 pipe.zadd(keys.holds(ours), {f"{hold} {gateway.user} fill": later})
-                pipe.xadd(keys.journal(ours), {"kind": "fill", "id": hold, "month": month})
+                pipe.xadd(keys.journal(ours), {"e": f"fill\t{hold}\t{gateway.user}\tfill\t{month}"})
             pipe.execute()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.common import keys
-from services.quota import items
+from services.quota import entries, items
 from services.quota.door import Door
 from services.quota.items import Checked, Checkpoint, Granted, Owner, Refused, Reserve, Settle
 from services.quota.model import Model
@@ -135,7 +135,7 @@ class Duel:
             pipe.zrange(keys.rank_by_requests(self.org, month), 0, -1, withscores=True)
         pipe.zrange(keys.holds(self.org), 0, -1, withscores=True)
         pipe.xrange(keys.journal(self.org), self._seen, "+")
-        *rows, leases, entries = await pipe.execute()
+        *rows, leases, stream = await pipe.execute()
         for scope, fields in zip(names, rows, strict=False):
             assert _numbers(fields) == _without_zeros(self.model.tally.counters[scope]), scope
         self._check_records(months, rows[len(names) :])
@@ -144,10 +144,11 @@ class Duel:
             for (_, rid), hold in self.model.holds.items()
             if hold.state == "reserved"
         }
-        if entries:
-            self._seen = f"({entries[-1][0]}"
-            steps = self.model.tally.journal[self.org][-len(entries) :]
-            assert [tuple(e[f] for f in ENTRY) for _, e in entries] == list(map(_entry, steps))
+        if stream:
+            self._seen = f"({stream[-1][0]}"
+            steps = self.model.tally.journal[self.org][-len(stream) :]
+            found = [entries.fields(entry) for _, entry in stream]
+            assert [tuple(e[f] for f in ENTRY) for e in found] == list(map(_entry, steps))
         verdict = await self.auditor.verify(self.org)
         assert verdict.differences == []
         assert verdict.entries == len(self.model.tally.journal[self.org])

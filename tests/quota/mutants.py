@@ -14,10 +14,29 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant("the first owner pays for all", "reserve", "owner(tonumber(ARGV[a + 3]))", "owner(1)"),
     Mutant(
-        "a retry holds twice", "reserve", "if old[1] then return dup", "if false then return dup"
+        "the first owner is charged for all",
+        "settle",
+        "local o, h = owners[tonumber(ARGV[a + 4])]",
+        "local o, h = owners[1]",
     ),
-    Mutant("any fingerprint will do", "reserve", "if old[2] ~= fingerprint", "if false"),
+    Mutant("the first month pays for all", "settle", "months[tonumber(ARGV[a + 5])]", "months[1]"),
+    Mutant("rates are not written", "ledger", "redis.call('HSET', key, kind, state)", ""),
+    Mutant(
+        "the batch's last item alone corrects the rate",
+        "settle",
+        "    known[keys[i]] = state\n",
+        "",
+    ),
+    Mutant(
+        "a limit of concurrency alone is none",
+        "reserve",
+        "or c.rpm or c.tpm or c.concurrency",
+        "or c.rpm or c.tpm",
+    ),
+    Mutant("a retry holds twice", "reserve", "if old then return dup", "if false then return dup"),
+    Mutant("any fingerprint will do", "reserve", "if old.fingerprint ~= fingerprint", "if false"),
     Mutant("clocks may differ", "reserve", "> skew then", "> skew * 1000 then"),
     Mutant("skew of exactly the limit", "reserve", "> skew then", ">= skew then"),
     Mutant(
@@ -133,8 +152,8 @@ MUTANTS = (
     Mutant(
         "a refusal counts for the rate",
         "reserve",
-        "local tightest, limited = rates(configured, counted, keys, asked, false)",
-        "local tightest, limited = rates(configured, counted, keys, asked, true)",
+        "tightest, limited = rates(configured, counted, keys, asked, false)",
+        "tightest, limited = rates(configured, counted, keys, asked, true)",
     ),
     Mutant(
         "one more at a time", "reserve", "counted[i].running >= most", "counted[i].running > most"
@@ -142,21 +161,21 @@ MUTANTS = (
     Mutant(
         "the key's last use is not noted",
         "reserve",
-        "redis.call('HSET', KEYS[k + 3], 'last_used', int(used))",
+        "redis.call('HSET', o.config, 'last_used', used)",
         "",
     ),
-    Mutant("no lease", "reserve", "int(now + lease)", "int(now)"),
+    Mutant("no lease", "reserve", "= now + lease", "= now"),
     Mutant(
         "the input is forgotten",
         "reserve",
-        "local floor = p.fixed + (p.fixed_rest > 0 and 1 or 0)",
-        "local floor = 0",
+        "cost = p.fixed + (p.fixed_rest > 0 and 1 or 0)",
+        "cost = 0",
     ),
-    Mutant("a checkpoint extends no lease", "checkpoint", "int(now + lease)", "int(now)"),
+    Mutant("a checkpoint extends no lease", "checkpoint", "now + lease", "now"),
     Mutant(
         "costs so far may fall",
         "checkpoint",
-        "if tonumber(ARGV[a + 4]) > tonumber(v[7]) then",
+        "if tonumber(ARGV[a + 4]) > h.cost then",
         "if true then",
     ),
     Mutant("an extension is not held", "checkpoint", "add(keys[i], h.month .. ':held', more)", ""),
@@ -201,9 +220,7 @@ MUTANTS = (
     ),
     Mutant("a late settle counts tokens twice", "settle", "t = difference(tokens, h.tokens)", ""),
     Mutant("the hold stays", "settle", "    e.held = -h.held\n", ""),
-    Mutant(
-        "the running request stays", "settle", "for n = 1, 3 do add(keys[n], 'running', -1) end", ""
-    ),
+    Mutant("the running request stays", "settle", "o.ended = o.ended + 1", ""),
     Mutant(
         "expiry before the lease ends",
         "settle",
@@ -241,17 +258,17 @@ MUTANTS = (
     Mutant(
         "the user is not charged",
         "settle",
-        "local keys = {KEYS[k + 2], KEYS[k + 1], KEYS[1]}",
-        "local keys = {KEYS[k + 2], KEYS[k + 2], KEYS[1]}",
+        "keys = {KEYS[key + 2], KEYS[key + 1], KEYS[1]}",
+        "keys = {KEYS[key + 2], KEYS[key + 2], KEYS[1]}",
     ),
     Mutant(
         "the wrong month pays",
         "settle",
-        "if h.month ~= i.month then return {'MONTH', h.state, 0, h.month} end",
+        "if h.month ~= month then return {'MONTH', h.state, 0, h.month} end",
         "",
     ),
-    Mutant("another owner settles", "settle", " or h.user ~= i.user\n    or h.key ~= i.key", ""),
-    Mutant("fail-open is not told apart", "settle", "t[2], t[6], grace}", "t[2], t[6], 0}"),
+    Mutant("another owner settles", "settle", " or h.user ~= o.user\n    or h.key ~= o.key", ""),
+    Mutant("fail-open is not told apart", "settle", "s[8] + grace", "s[8]"),
     Mutant("an overrun is silent", "settle", "(h and charged > h.held)", "(false)"),
     Mutant(
         "an anomaly is charged in full",
@@ -265,22 +282,19 @@ MUTANTS = (
         "(i.held > 0 and i.held or math.huge)",
         "math.huge",
     ),
-    Mutant("the journal is not written", "settle", "    journal(KEYS[3], e)\n", ""),
-    Mutant(
-        "the records are not written", "settle", "add(KEYS[k + 4], record .. 'spent', e.spent)", ""
-    ),
+    Mutant("the journal is not written", "settle", "    journal(KEYS[3],", "    tostring(KEYS[3],"),
+    Mutant("the records are not written", "settle", "add(m.records, fields[1], e.spent)", ""),
     Mutant(
         "the ranking is not written",
         "settle",
-        "rank(KEYS[k + 5], e.user, e.spent)",
+        "rank(m.by_cost, o.user, e.spent)",
         "",
     ),
     Mutant(
         "the lease is not removed",
         "settle",
-        "  redis.call('ZREM', KEYS[2], i.id .. ' ' .. i.user .. ' ' .. i.key)\n"
-        "end\n\nlocal function settle",
-        "end\n\nlocal function settle",
+        "if #leases > 0 then redis.call('ZREM', KEYS[2], unpack(leases)) end",
+        "",
     ),
     Mutant(
         "used tokens are not counted again",

@@ -79,8 +79,8 @@ async def test_a_lost_journal_entry_a_lost_hold_and_a_wrong_record_are_named(
     ledger: World,
 ) -> None:
     owner = await busy(ledger)
-    rows = await ledger.kv.xrange(keys.journal(owner.org))
-    last_settle = [entry_id for entry_id, fields in rows if fields["k"] == "settle"][-1]
+    rows = await ledger.books.journal(owner.org, "-", "+", 100)
+    last_settle = [entry_id for entry_id, entry in rows if entry["k"] == "settle"][-1]
     await ledger.kv.xdel(keys.journal(owner.org), last_settle)
     sources = {(d.field, d.source) for d in (await verify(ledger, owner.org)).differences}
     assert {("spent", "journal"), ("held", "journal"), ("requests", "journal")} <= sources

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.common import keys
 from services.common.kv import open_kv
-from services.quota import scripts
+from services.quota import entries, scripts
 from services.quota.books import Books
 from services.quota.door import Door
 from services.quota.items import Owner, Reserve, Settle
@@ -73,7 +73,7 @@ class World:
         return found
 
     async def journal(self, org: str) -> list[dict[str, Any]]:
-        return [fields for _, fields in await self.kv.xrange(keys.journal(org))]
+        return [entries.fields(e) for _, e in await self.kv.xrange(keys.journal(org))]
 
 
 def quota_keys(owner: Owner) -> dict[str, str]:

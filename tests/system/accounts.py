@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from services.common import keys
+from services.quota import entries
 
 
 @dataclass
@@ -27,8 +28,9 @@ def booked(kv_url: str, org: str) -> dict[str, Account]:
     """The organisation's journal, summed up by request id."""
     accounts: dict[str, Account] = defaultdict(Account)
     with redis.Redis.from_url(kv_url, decode_responses=True, protocol=3) as client:
-        entries: Any = client.xrange(keys.journal(org))
-        for _, entry in entries:
+        stream: Any = client.xrange(keys.journal(org))
+        for _, kept in stream:
+            entry = entries.fields(kept)
             one = accounts[entry["rq"]]
             one.spent += int(entry["s"])
             one.held += int(entry["h"])

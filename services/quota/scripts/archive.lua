@@ -8,16 +8,16 @@
 local last = nil
 local entries = redis.call('XRANGE', KEYS[1], '-', '(' .. ARGV[1] .. '-0', 'COUNT', ARGV[2])
 for _, entry in ipairs(entries) do
-  local e = {}
-  for n = 1, #entry[2], 2 do e[entry[2][n]] = entry[2][n + 1] end
+  local _, _, user, key, month, _, _, spent, held, requests, tokens =
+    string.match(entry[2][2], ENTRY)
   last = entry[1]
   add(KEYS[2], 'entries', 1)
-  if e.key ~= '' then
-    local t = numbers(e.t == '' and NOTHING or e.t)
-    local stem = e.u .. '|' .. e.key .. '|' .. e.m .. '|'
-    add(KEYS[2], stem .. 'spent', tonumber(e.s))
-    add(KEYS[2], stem .. 'held', tonumber(e.h))
-    add(KEYS[2], stem .. 'requests', tonumber(e.n))
+  if key ~= '' then
+    local t = numbers(tokens == '' and NOTHING or tokens)
+    local stem = user .. '|' .. key .. '|' .. month .. '|'
+    add(KEYS[2], stem .. 'spent', spent)
+    add(KEYS[2], stem .. 'held', held)
+    add(KEYS[2], stem .. 'requests', requests)
     add(KEYS[2], stem .. 'input_tokens', t[1])
     add(KEYS[2], stem .. 'output_tokens', t[5])
     add(KEYS[2], stem .. 'cached_input_tokens', t[2])

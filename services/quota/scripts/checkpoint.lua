@@ -35,36 +35,31 @@ local function extend(k, a, h, configured)
     counted[i].held = counted[i].held + more
     add(keys[i], h.month .. ':held', more)
   end
-  redis.call('HSET', KEYS[k + 5], 'held', int(h.held + more), 'out', int(out))
-  journal(KEYS[4], {kind = 'extend', id = ARGV[a + 1], user = ARGV[a + 2], key = ARGV[a + 3],
-    month = h.month, model = h.model, operation = h.operation, spent = 0, held = more,
-    requests = 0, tokens = '', flags = '', request = h.request})
-  return out, h.held + more, nil
+  h.held, h.out = h.held + more, out
+  journal(KEYS[4], 'extend', ARGV[a + 1], h.user, h.key, h.month, h.model, h.operation, 0, more, 0,
+    '', '', h.request, '')
+  return out, h.held, nil
 end
 
 local function checkpoint(k, a)
-  local id, user, key = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-  local v = redis.call('HMGET', KEYS[k + 5], 'state', 'user', 'key', 'month', 'held', 'out', 'cost',
-    'model', 'op', 'request')
+  local h = read(KEYS[k + 5])
   local none = {'', '', 0, 0, 0, 0, 0}
-  if not v[1] then return {'', 0, 0, '', unpack(none)} end
-  if v[2] ~= user or v[3] ~= key then return {'CONFLICT', 0, 0, '', unpack(none)} end
-  local h = {month = v[4], held = tonumber(v[5]), out = tonumber(v[6]), model = v[8],
-    operation = v[9], request = v[10]}
-  if v[1] ~= 'reserved' then return {v[1], h.out, h.held, h.month, unpack(none)} end
-  redis.call('ZADD', KEYS[3], int(now + lease), id .. ' ' .. user .. ' ' .. key)
-  if tonumber(ARGV[a + 4]) > tonumber(v[7]) then
-    redis.call('HSET', KEYS[k + 5], 'cost', ARGV[a + 4], 'tokens', ARGV[a + 5])
+  if not h then return {'', 0, 0, '', unpack(none)} end
+  if h.user ~= ARGV[a + 2] or h.key ~= ARGV[a + 3] then
+    return {'CONFLICT', 0, 0, '', unpack(none)}
   end
+  if h.state ~= 'reserved' then return {h.state, h.out, h.held, h.month, unpack(none)} end
+  redis.call('ZADD', KEYS[3], now + lease, ARGV[a + 1] .. ' ' .. h.user .. ' ' .. h.key)
+  local before = written(h)
+  if tonumber(ARGV[a + 4]) > h.cost then h.cost, h.tokens = tonumber(ARGV[a + 4]), ARGV[a + 5] end
   local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
   local reason, name = barred(configured, now)
-  if reason then
-    return {'reserved', h.out, h.held, h.month, reason, name, 0, 0, 0, 0, 0}
+  local out, held, refusal = h.out, h.held, {reason or '', name or '', 0, 0, 0, 0, 0}
+  if not reason and tonumber(ARGV[a + 6]) > h.out then
+    out, held, refusal = extend(k, a, h, configured)
   end
-  if tonumber(ARGV[a + 6]) <= h.out then
-    return {'reserved', h.out, h.held, h.month, unpack(none)}
-  end
-  local out, held, refusal = extend(k, a, h, configured)
+  local after = written(h)
+  if after ~= before then redis.call('SET', KEYS[k + 5], after) end
   return {'reserved', out, held, h.month, unpack(refusal or none)}
 end
 

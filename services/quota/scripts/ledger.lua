@@ -1,8 +1,9 @@
 -- What the scripts of the ledger share. Joined behind clock.lua and in front of each of them.
 --
--- Money is whole nano-USD below 2^53, exact in Lua's doubles; it is written by %.0f, because
--- tostring() would write 9.007199254741e+15. Changes of counters gather in `pending` and are
--- written once a batch by flush(); `scope` shows them to the items behind, as if written.
+-- Money is whole nano-USD below 2^53, exact in Lua's doubles; inside texts it is written by %.0f,
+-- because tostring() would write 9.007199254741e+15. Changes of counters gather in `pending` and are
+-- written once a batch by flush(); `scope` shows them to the items behind, as if written. A hold and
+-- an entry of the journal are one text each: a dozen fields cost the KV twice as much.
 
 local SCOPES = {'key', 'user', 'org'}
 local MINUTE = 60000
@@ -14,11 +15,9 @@ end
 
 local COUNTS = '^' .. string.rep('(%-?%d+) ', 7) .. '(%-?%d+)$'
 
--- Token counts as they are kept, in the order told in settle.lua.
+-- Token counts as they are kept, in the order told in settle.lua: texts to reckon with.
 local function numbers(tokens)
-  local found = {string.match(tokens, COUNTS)}
-  for n = 1, 8 do found[n] = tonumber(found[n]) end
-  return found
+  return {string.match(tokens, COUNTS)}
 end
 
 -- Year, month, day of Unix milliseconds (civil from days; the sandbox has no os.date).
@@ -35,8 +34,16 @@ local function civil(ms)
   return year, month, doy - math.floor((153 * mp + 2) / 5) + 1
 end
 
+local days = {}
+
 local function day_of(ms)
-  return string.format('%04d-%02d-%02d', civil(ms))
+  local number = math.floor(ms / 86400000)
+  local day = days[number]
+  if not day then
+    day = string.format('%04d-%02d-%02d', civil(ms))
+    days[number] = day
+  end
+  return day
 end
 
 -- The month that pays now, never before one this organisation has begun; and the one begun last.
@@ -47,7 +54,7 @@ local function paying_month(org_quota, now)
   return month, begun
 end
 
-local configs, scopes, pending = {}, {}, {}
+local configs, scopes, pending, buckets = {}, {}, {}, {}
 
 -- The configuration at `key`; the same table for the whole batch.
 local function config(key)
@@ -93,13 +100,51 @@ local function flush()
       if delta ~= 0 then redis.call('HINCRBY', key, field, int(delta)) end
     end
   end
+  for key, states in pairs(buckets) do
+    for kind, state in pairs(states) do redis.call('HSET', key, kind, state) end
+  end
 end
 
--- One entry: always the same fields in the same order, so that the stream packs their names away.
-local function journal(key, e)
-  redis.call('XADD', key, '*', 'k', e.kind, 'id', e.id, 'u', e.user, 'key', e.key, 'm', e.month,
-    'model', e.model, 'op', e.operation, 's', int(e.spent), 'h', int(e.held), 'n', int(e.requests),
-    't', e.tokens, 'f', e.flags, 'rq', e.request, 'why', e.reason or '')
+-- A new state of a rate's bucket; written by flush().
+local function fill(key, kind, state)
+  local states = buckets[key]
+  if not states then
+    states = {}
+    buckets[key] = states
+  end
+  states[kind] = state
+end
+
+local ENTRY = '^' .. string.rep('([^\t]*)\t', 13) .. '(.*)$'
+
+-- Appends an entry, as services/quota/entries.py reads it.
+local function journal(key, kind, id, user, api_key, month, model, operation, spent, held, requests,
+    tokens, flags, request, reason)
+  redis.call('XADD', key, '*', 'e', kind .. '\t' .. id .. '\t' .. user .. '\t' .. api_key .. '\t'
+    .. month .. '\t' .. model .. '\t' .. operation .. '\t' .. int(spent) .. '\t' .. int(held)
+    .. '\t' .. requests .. '\t' .. tokens .. '\t' .. flags .. '\t' .. request .. '\t' .. reason)
+end
+
+local HOLD = '^' .. string.rep('([^\t]*)\t', 14) .. '(.*)$'
+
+-- The reservation at `key`; nil where there is none.
+local function read(key)
+  local text = redis.call('GET', key)
+  if not text then return nil end
+  local h = {}
+  h.state, h.fingerprint, h.user, h.key, h.month, h.admit, h.held, h.out, h.charged, h.cost,
+    h.tokens, h.rated, h.model, h.operation, h.request = string.match(text, HOLD)
+  h.admit, h.held, h.out = tonumber(h.admit), tonumber(h.held), tonumber(h.out)
+  h.charged, h.cost, h.rated = tonumber(h.charged), tonumber(h.cost), tonumber(h.rated)
+  return h
+end
+
+-- A reservation as it is kept.
+local function written(h)
+  return h.state .. '\t' .. h.fingerprint .. '\t' .. h.user .. '\t' .. h.key .. '\t' .. h.month
+    .. '\t' .. h.admit .. '\t' .. int(h.held) .. '\t' .. int(h.out) .. '\t' .. int(h.charged)
+    .. '\t' .. int(h.cost) .. '\t' .. h.tokens .. '\t' .. int(h.rated) .. '\t' .. h.model .. '\t'
+    .. h.operation .. '\t' .. h.request
 end
 
 -- Nano-USD of a request with n output tokens: fixed and price are nano-USD with a rest in pico-USD.

@@ -1,23 +1,47 @@
 -- reserve: hold the most that each request can cost, if key, user and organisation allow it.
 --
 -- KEYS  1 org config   2 org quota   3 holds   4 journal
---       then for each item: user config, user quota, key config, key quota, hold
--- ARGV  1 lease, ms   2 largest difference to the caller's clock, ms
---       then for each item: 1 id  2 fingerprint  3 user  4 key  5 model  6 model as named by the
---       client  7 operation  8 request id  9 caller's clock, ms  10 output tokens  11 fewest output
---       tokens  12 fixed cost, nano-USD  13 its rest, pico-USD  14 price of an output token,
---       nano-USD  15 its rest, pico-USD  16 tokens that count for the rate  17 tokens charged if
+--       then for each owner: user config, user quota, key config, key quota
+--       then for each item: hold
+-- ARGV  1 lease, ms   2 largest difference to the caller's clock, ms   3 number of owners
+--       then for each owner: user, key
+--       then for each item: 1 id  2 fingerprint  3 owner, from 1  4 model  5 model as named by the
+--       client  6 operation  7 request id  8 caller's clock, ms  9 output tokens  10 fewest output
+--       tokens  11 fixed cost, nano-USD  12 its rest, pico-USD  13 price of an output token,
+--       nano-USD  14 its rest, pico-USD  15 tokens that count for the rate  16 tokens charged if
 --       nothing more is heard
 -- Answers for each item:
---   {'GRANT', held, output tokens, month, admitted ms, duplicate, state, revision, rates...}
+--   {'GRANT', held, output tokens, month, admitted ms, duplicate, state, revision, rates...}; no
+--   rates where none is configured
 --   {'REFUSE', reason, scope, limit, spent, held, running, affordable, month, retry ms, rate kind,
 --    rate limit, revision, rates...}
 --   where rates are limit, remaining, ms to reset of requests, then of tokens; limit -1: none.
 
-local PER_KEY, PER_ARG = 5, 17
+local PER_OWNER, PER_ARG = 4, 16
 local now = clock()
 local month, begun = paying_month(KEYS[2], now)
 local lease, skew = tonumber(ARGV[1]), tonumber(ARGV[2])
+local owners, held_field = {}, month .. ':held'
+
+-- Who pays: names, configurations and counters of key, user and organisation, read once a batch.
+local function owner(number)
+  local found = owners[number]
+  if not found then
+    local k, a = 4 + (number - 1) * PER_OWNER, 3 + (number - 1) * 2
+    local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
+    local keys = {KEYS[k + 4], KEYS[k + 2], KEYS[2]}
+    found = {user = ARGV[a + 1], key = ARGV[a + 2], config = KEYS[k + 3], keys = keys,
+      configured = configured,
+      counted = {scope(keys[1], month), scope(keys[2], month), scope(keys[3], month)}}
+    found.reason, found.scope = barred(configured, now)
+    for i = 1, 3 do
+      local c = configured[i]
+      found.rated = found.rated or c.rpm or c.tpm or c.concurrency
+    end
+    owners[number] = found
+  end
+  return found
+end
 
 -- Whether `name` matches `pattern`, where only * is special: each literal piece is found as early
 -- as possible, the last one at the end.
@@ -81,7 +105,7 @@ local function rates(configured, counted, keys, asked, count)
         if count then
           used = used + asked[r] * MINUTE
           counted[i][kind] = int(used) .. ' ' .. int(at)
-          redis.call('HSET', keys[i], 'rate:' .. kind, counted[i][kind])
+          fill(keys[i], 'rate:' .. kind, counted[i][kind])
         end
         local left = math.max(0, math.floor((limit * MINUTE - used) / MINUTE))
         local o = r * 3 - 3
@@ -115,52 +139,52 @@ local function refuse(revision, tightest, reason, name, at)
 end
 
 local function duplicate(old, fingerprint, revision)
-  if old[2] ~= fingerprint then return refuse(revision, nil, 'IDEMPOTENCY_CONFLICT', '', {}) end
-  return answer(revision, NO_RATES, 'GRANT', tonumber(old[3] or 0), tonumber(old[4] or 0), old[5],
-    tonumber(old[6] or 0), 1, old[1])
+  if old.fingerprint ~= fingerprint then
+    return refuse(revision, nil, 'IDEMPOTENCY_CONFLICT', '', {})
+  end
+  return {'GRANT', old.held, old.out, old.month, old.admit, 1, old.state, revision}
 end
 
-local function hold(k, a, granted, held, p)
-  local id, user, key = ARGV[a + 1], ARGV[a + 3], ARGV[a + 4]
-  local floor = p.fixed + (p.fixed_rest > 0 and 1 or 0)
-  redis.call('HSET', KEYS[k + 5], 'state', 'reserved', 'fp', ARGV[a + 2], 'user', user, 'key', key,
-    'model', ARGV[a + 5], 'op', ARGV[a + 7], 'request', ARGV[a + 8], 'month', month,
-    'admit', int(now), 'held', int(held), 'out', int(granted), 'cost', int(floor),
-    'tokens', ARGV[a + 17], 'rated', ARGV[a + 16])
-  redis.call('ZADD', KEYS[3], int(now + lease), id .. ' ' .. user .. ' ' .. key)
-  journal(KEYS[4], {kind = 'reserve', id = id, user = user, key = key, month = month,
-    model = ARGV[a + 5], operation = ARGV[a + 7], spent = 0, held = held, requests = 0,
-    tokens = '', flags = '', request = ARGV[a + 8]})
+local leases = {}
+
+local function hold(key, a, o, granted, held, p)
+  local id, model, operation, request = ARGV[a + 1], ARGV[a + 4], ARGV[a + 6], ARGV[a + 7]
+  redis.call('SET', key, written({state = 'reserved', fingerprint = ARGV[a + 2], user = o.user,
+    key = o.key, month = month, admit = now, held = held, out = granted, charged = 0,
+    cost = p.fixed + (p.fixed_rest > 0 and 1 or 0), tokens = ARGV[a + 16], rated = ARGV[a + 15],
+    model = model, operation = operation, request = request}))
+  leases[#leases + 1] = now + lease
+  leases[#leases + 1] = id .. ' ' .. o.user .. ' ' .. o.key
+  journal(KEYS[4], 'reserve', id, o.user, o.key, month, model, operation, 0, held, 0, '', '',
+    request, '')
 end
 
-local function reserve(k, a)
+local function reserve(key, a)
   local revision = config(KEYS[1]).revision
-  local old = redis.call('HMGET', KEYS[k + 5], 'state', 'fp', 'held', 'out', 'month', 'admit')
-  if old[1] then return duplicate(old, ARGV[a + 2], revision) end
-  if math.abs(now - tonumber(ARGV[a + 9])) > skew then
+  local old = read(key)
+  if old then return duplicate(old, ARGV[a + 2], revision) end
+  if math.abs(now - tonumber(ARGV[a + 8])) > skew then
     return refuse(revision, nil, 'CLOCK_SKEW', '', {})
   end
   if begun ~= month then  -- two clocks agree: no single one that is wrong begins a month
     redis.call('HSET', KEYS[2], 'month', month)
     begun = month
   end
-  local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
-  local reason, name = barred(configured, now)
-  if reason then return refuse(revision, nil, reason, name, {}) end
+  local o = owner(tonumber(ARGV[a + 3]))
+  if o.reason then return refuse(revision, nil, o.reason, o.scope, {}) end
+  local keys, configured, counted = o.keys, o.configured, o.counted
   for i = 1, 3 do
-    if not allowed(configured[i].models, ARGV[a + 5], ARGV[a + 6]) then
+    if not allowed(configured[i].models, ARGV[a + 4], ARGV[a + 5]) then
       return refuse(revision, nil, 'MODEL_NOT_FOUND', SCOPES[i], {})
     end
   end
-  local keys = {KEYS[k + 4], KEYS[k + 2], KEYS[2]}
-  local counted = {scope(keys[1], month), scope(keys[2], month), scope(keys[3], month)}
-  local p = {fixed = tonumber(ARGV[a + 12]), fixed_rest = tonumber(ARGV[a + 13]),
-    price = tonumber(ARGV[a + 14]), price_rest = tonumber(ARGV[a + 15])}
-  local asked = {1, tonumber(ARGV[a + 16])}
-  local least = tonumber(ARGV[a + 11])
-  local left, short, at = money(configured, counted, cost(p, least), 0)
-  local granted = largest(p, left, tonumber(ARGV[a + 10]))
-  local tightest, limited = rates(configured, counted, keys, asked, false)
+  local p = {fixed = tonumber(ARGV[a + 11]), fixed_rest = tonumber(ARGV[a + 12]),
+    price = tonumber(ARGV[a + 13]), price_rest = tonumber(ARGV[a + 14])}
+  local asked = {1, tonumber(ARGV[a + 15])}
+  local left, short, at = money(configured, counted, cost(p, tonumber(ARGV[a + 10])), 0)
+  local granted = largest(p, left, tonumber(ARGV[a + 9]))
+  local tightest, limited
+  if o.rated then tightest, limited = rates(configured, counted, keys, asked, false) end
   if short then
     local s = counted[at]
     return refuse(revision, tightest, short, SCOPES[at], {limit = configured[at].limit,
@@ -170,25 +194,30 @@ local function reserve(k, a)
     return refuse(revision, tightest, limited[1], limited[2],
       {retry = limited[3], kind = limited[4], rate = limited[5]})
   end
-  tightest = rates(configured, counted, keys, asked, true)
+  if o.rated then tightest = rates(configured, counted, keys, asked, true) end
   local held = cost(p, granted)
   for i = 1, 3 do
     counted[i].held, counted[i].running = counted[i].held + held, counted[i].running + 1
-    add(keys[i], month .. ':held', held)
+    add(keys[i], held_field, held)
     add(keys[i], 'running', 1)
   end
   local used = math.floor(now / MINUTE) * MINUTE
   if configured[1].last_used < used then
     configured[1].last_used = used
-    redis.call('HSET', KEYS[k + 3], 'last_used', int(used))
+    redis.call('HSET', o.config, 'last_used', used)
   end
-  hold(k, a, granted, held, p)
-  return answer(revision, tightest, 'GRANT', held, granted, month, now, 0, 'reserved')
+  hold(key, a, o, granted, held, p)
+  if o.rated then
+    return answer(revision, tightest, 'GRANT', held, granted, month, now, 0, 'reserved')
+  end
+  return {'GRANT', held, granted, month, now, 0, 'reserved', revision}
 end
 
-local replies = {}
-for n = 0, (#KEYS - 4) / PER_KEY - 1 do
-  replies[n + 1] = reserve(4 + n * PER_KEY, 2 + n * PER_ARG)
+local replies, count = {}, tonumber(ARGV[3])
+local first_key, first_arg = 4 + count * PER_OWNER, 3 + count * 2
+for n = 1, #KEYS - first_key do
+  replies[n] = reserve(KEYS[first_key + n], first_arg + (n - 1) * PER_ARG)
 end
+if #leases > 0 then redis.call('ZADD', KEYS[3], unpack(leases)) end
 flush()
 return replies

@@ -8,7 +8,5 @@
 local month = paying_month(KEYS[2], clock())
 local spent = redis.call('HGET', KEYS[1], month .. ':spent') or '0'
 redis.call('HSET', KEYS[1], month .. ':reset', spent)
-journal(KEYS[3], {kind = 'reset', id = '', user = ARGV[1], key = '', month = month, model = '',
-  operation = '', spent = 0, held = 0, requests = 0, tokens = '', flags = '', request = ARGV[3],
-  reason = ARGV[2]})
+journal(KEYS[3], 'reset', '', ARGV[1], '', month, '', '', 0, 0, 0, '', '', ARGV[3], ARGV[2])
 return {month, tonumber(spent)}

@@ -2,23 +2,28 @@
 -- whose hold is lost.
 --
 -- KEYS  1 org quota   2 holds   3 journal
---       then for each item: user quota, key quota, hold, usage records of the month, ranking by
---       cost, ranking by requests
+--       then for each owner: user quota, key quota
+--       then for each month: usage records, ranking by cost, ranking by requests
+--       then for each item: hold
 -- ARGV  1 keep, ms: how long outcomes are remembered and unknown reservations accepted
---       2 the same for fail-open requests and expired holds
+--       2 the same for fail-open requests and expired holds   3 number of owners   4 of months
+--       then for each owner: user, key
+--       then for each month: its name
 --       then for each item: 1 id  2 kind: charge, release, expire  3 fingerprint ('' matches any)
---       4 user  5 key  6 month  7 admitted, ms  8 model  9 operation  10 cost, nano-USD  11 tokens:
---       input cached written audio output reasoning audio extra  12 flags  13 fail-open: 1 or 0
---       14 request id  15 held, nano-USD, as the caller knows it; 0: unknown
+--       4 owner, from 1  5 month, from 1  6 admitted, ms  7 model  8 operation  9 cost, nano-USD
+--       10 tokens: input cached written audio output reasoning audio extra  11 flags
+--       12 fail-open: 1 or 0  13 request id  14 held, nano-USD, as the caller knows it; 0: unknown
 -- Answers for each item {code, state, charged, month}:
 --   OK booked; DUP the outcome stood before; CONFLICT another fingerprint or owner; MONTH the
 --   reservation belongs to the month told, nothing was done; OLD unknown and too old; ALIVE the
 --   lease has not ended; GONE nothing to expire.
 
-local PER_KEY, PER_ARG = 6, 15
+local PER_OWNER, PER_MONTH, PER_ARG = 2, 3, 14
 local now = clock()
 local STATES = {charge = 'settled', release = 'released', expire = 'expired'}
-local ranked = {}
+local FIELDS = {'spent', 'held', 'requests', 'input_tokens', 'output_tokens',
+  'cached_input_tokens', 'reasoning_output_tokens', 'grace'}
+local owners, months, ranked, known, leases = {}, {}, {}, {}, {}
 
 local function rank(key, user, delta)
   local users = ranked[key]
@@ -45,80 +50,78 @@ end
 -- Puts the tokens really used in place of those counted when the request was admitted.
 local function rate_again(keys, rated, used)
   for i = 1, 3 do
-    local state = redis.call('HGET', keys[i], 'rate:tokens')
+    local state = known[keys[i]]
+    if state == nil then state = redis.call('HGET', keys[i], 'rate:tokens') end
     if state then
       local u, at = string.match(state, '^(%d+) (%d+)$')
       u = math.max(0, tonumber(u) + (used - rated) * MINUTE)
-      redis.call('HSET', keys[i], 'rate:tokens', int(u) .. ' ' .. at)
+      state = int(u) .. ' ' .. at
+      fill(keys[i], 'rate:tokens', state)
     end
+    known[keys[i]] = state
   end
 end
 
-local FIELDS = {'spent', 'held', 'requests', 'input_tokens', 'output_tokens',
-  'cached_input_tokens', 'reasoning_output_tokens', 'grace'}
-local spelled = {}
-
--- The names of the counters of a month, in the order of FIELDS.
-local function names_of(month)
-  local names = spelled[month]
-  if not names then
-    names = {}
-    for n = 1, #FIELDS do names[n] = month .. ':' .. FIELDS[n] end
-    spelled[month] = names
+-- What the batch adds to an owner's counters of a month, in the order of FIELDS.
+local function sums(o, month)
+  local found = o.sums[month]
+  if not found then
+    found = {0, 0, 0, 0, 0, 0, 0, 0}
+    o.sums[month] = found
   end
-  return names
+  return found
+end
+
+-- The fields of an owner's record of a day and a model.
+local function record(o, day, model)
+  local name = day .. '|' .. o.user .. '|' .. o.key .. '|' .. model .. '|'
+  local found = o.records[name]
+  if not found then
+    found = {name .. 'spent', name .. 'requests', name .. 'input', name .. 'output'}
+    o.records[name] = found
+  end
+  return found
 end
 
 -- Adds a step to the counters of key, user and organisation, to the records and the rankings.
-local function book(k, keys, e, t, grace, day)
-  local names = names_of(e.month)
-  local values = {e.spent, e.held, e.requests, t[1], t[5], t[2], t[6], grace}
-  for i = 1, 3 do
-    for n = 1, 8 do
-      if values[n] ~= 0 then add(keys[i], names[n], values[n]) end
-    end
-  end
-  local record = day .. '|' .. e.user .. '|' .. e.key .. '|' .. e.model .. '|'
-  add(KEYS[k + 4], record .. 'spent', e.spent)
-  add(KEYS[k + 4], record .. 'requests', e.requests)
-  add(KEYS[k + 4], record .. 'input', t[1])
-  add(KEYS[k + 4], record .. 'output', t[5])
-  rank(KEYS[k + 5], e.user, e.spent)
-  rank(KEYS[k + 6], e.user, e.requests)
-end
-
-local function read(key)
-  local v = redis.call('HMGET', key, 'state', 'fp', 'user', 'key', 'month', 'admit', 'held',
-    'charged', 'cost', 'tokens', 'model', 'op', 'request', 'rated')
-  if not v[1] then return nil end
-  return {state = v[1], fingerprint = v[2], user = v[3], key = v[4], month = v[5],
-    admit = tonumber(v[6]), held = tonumber(v[7]), charged = tonumber(v[8] or 0),
-    cost = tonumber(v[9] or 0), tokens = v[10], model = v[11], operation = v[12],
-    request = v[13], rated = tonumber(v[14] or 0)}
+local function book(o, m, e, t, grace, day)
+  local s = sums(o, m.name)
+  s[1], s[2], s[3], s[4] = s[1] + e.spent, s[2] + e.held, s[3] + e.requests, s[4] + t[1]
+  s[5], s[6], s[7], s[8] = s[5] + t[5], s[6] + t[2], s[7] + t[6], s[8] + grace
+  local fields = record(o, day, e.model)
+  add(m.records, fields[1], e.spent)
+  add(m.records, fields[2], e.requests)
+  add(m.records, fields[3], t[1])
+  add(m.records, fields[4], t[5])
+  rank(m.by_cost, o.user, e.spent)
+  rank(m.by_requests, o.user, e.requests)
 end
 
 -- The answer that ends the matter before anything is booked; nil when there is something to book.
-local function settled_before(i, h, keep)
-  local member = i.id .. ' ' .. i.user .. ' ' .. i.key
+local function settled_before(i, o, h, keep)
+  local month = i.month.name
   if not h then
     if i.kind == 'expire' then
-      redis.call('ZREM', KEYS[2], member)
-      return {'GONE', '', 0, i.month}
+      leases[#leases + 1] = i.id .. ' ' .. o.user .. ' ' .. o.key
+      return {'GONE', '', 0, month}
     end
-    if i.kind ~= 'release' and now - i.admit > keep then return {'OLD', '', 0, i.month} end
+    if i.kind ~= 'release' and now - i.admit > keep then return {'OLD', '', 0, month} end
     return nil
   end
-  if (i.fingerprint ~= '' and h.fingerprint ~= i.fingerprint) or h.user ~= i.user
-    or h.key ~= i.key then
+  if (i.fingerprint ~= '' and h.fingerprint ~= i.fingerprint) or h.user ~= o.user
+    or h.key ~= o.key then
     return {'CONFLICT', h.state, h.charged, h.month}
   end
   if h.state == 'settled' or h.state == 'released'
     or (i.kind == 'expire' and h.state == 'expired') then
     return {'DUP', h.state, h.charged, h.month}
   end
-  if h.month ~= i.month then return {'MONTH', h.state, 0, h.month} end
-  if i.kind == 'expire' and tonumber(redis.call('ZSCORE', KEYS[2], member) or 0) > now then
-    return {'ALIVE', h.state, 0, h.month}
+  if h.month ~= month then return {'MONTH', h.state, 0, h.month} end
+  if i.kind == 'expire' then
+    local member = i.id .. ' ' .. o.user .. ' ' .. o.key
+    if tonumber(redis.call('ZSCORE', KEYS[2], member) or 0) > now then
+      return {'ALIVE', h.state, 0, h.month}
+    end
   end
 end
 
@@ -143,40 +146,33 @@ local function flagged(i, h, charged)
 end
 
 -- Keeps the outcome as long as the same settle could come again and be taken for a new one.
-local function remember(key, i, h, state, charged, tokens)
-  if h then
-    redis.call('HSET', key, 'state', state, 'charged', int(charged), 'tokens', tokens)
-  else
-    redis.call('HSET', key, 'state', state, 'fp', i.fingerprint, 'user', i.user, 'key', i.key,
-      'model', i.model, 'op', i.operation, 'request', i.request, 'month', i.month,
-      'admit', int(i.admit), 'held', '0', 'out', '0', 'charged', int(charged), 'tokens', tokens)
-  end
+local function remember(key, i, o, h, state, charged, tokens)
   local long = i.grace or state == 'expired' or (h and h.state == 'expired')
-  redis.call('PEXPIRE', key, long and ARGV[2] or ARGV[1])
-  redis.call('ZREM', KEYS[2], i.id .. ' ' .. i.user .. ' ' .. i.key)
+  h = h or {fingerprint = i.fingerprint, user = o.user, key = o.key, month = i.month.name,
+    admit = i.admit, held = 0, out = 0, cost = 0, rated = 0, model = i.model,
+    operation = i.operation, request = i.request}
+  h.state, h.charged, h.tokens = state, charged, tokens
+  redis.call('SET', key, written(h), 'PX', long and ARGV[2] or ARGV[1])
+  leases[#leases + 1] = i.id .. ' ' .. o.user .. ' ' .. o.key
 end
 
-local function settle(k, a)
-  local i = {id = ARGV[a + 1], kind = ARGV[a + 2], fingerprint = ARGV[a + 3], user = ARGV[a + 4],
-    key = ARGV[a + 5], month = ARGV[a + 6], admit = tonumber(ARGV[a + 7]), model = ARGV[a + 8],
-    operation = ARGV[a + 9], cost = tonumber(ARGV[a + 10]), tokens = ARGV[a + 11],
-    flags = ARGV[a + 12], grace = ARGV[a + 13] == '1', request = ARGV[a + 14],
-    held = tonumber(ARGV[a + 15])}
-  local keys = {KEYS[k + 2], KEYS[k + 1], KEYS[1]}
-  local h = read(KEYS[k + 3])
-  local early = settled_before(i, h, tonumber(i.grace and ARGV[2] or ARGV[1]))
+local function settle(key, a)
+  local i = {id = ARGV[a + 1], kind = ARGV[a + 2], fingerprint = ARGV[a + 3],
+    month = months[tonumber(ARGV[a + 5])], admit = tonumber(ARGV[a + 6]), model = ARGV[a + 7],
+    operation = ARGV[a + 8], cost = tonumber(ARGV[a + 9]), tokens = ARGV[a + 10],
+    flags = ARGV[a + 11], grace = ARGV[a + 12] == '1', request = ARGV[a + 13],
+    held = tonumber(ARGV[a + 14])}
+  local o, h = owners[tonumber(ARGV[a + 4])], read(key)
+  local early = settled_before(i, o, h, tonumber(i.grace and ARGV[2] or ARGV[1]))
   if early then return early end
   local charged, tokens, requests = outcome(i, h)
-  local state = STATES[i.kind]
-  local e = {kind = i.kind == 'charge' and 'settle' or i.kind, id = i.id, user = i.user,
-    key = i.key, month = i.month, model = i.model, operation = i.operation, spent = charged,
-    held = 0, requests = requests, tokens = tokens, flags = flagged(i, h, charged),
-    request = i.request}
-  local t = numbers(tokens)
+  local state, flags, t = STATES[i.kind], flagged(i, h, charged), numbers(tokens)
+  local e = {spent = charged, held = 0, requests = requests, tokens = tokens, model = i.model,
+    operation = i.operation, request = i.request}
   if h and h.state == 'reserved' then
     e.held = -h.held
-    for n = 1, 3 do add(keys[n], 'running', -1) end
-    if h.rated > 0 then rate_again(keys, h.rated, t[1] + t[5]) end
+    o.ended = o.ended + 1
+    if h.rated > 0 then rate_again(o.keys, h.rated, t[1] + t[5]) end
     if i.kind == 'expire' then e.model, e.operation, e.request = h.model, h.operation, h.request end
   elseif h then
     e.spent, e.requests, e.model = charged - h.charged, requests - 1, h.model
@@ -184,21 +180,44 @@ local function settle(k, a)
     e.tokens = joined(t)
   end
   if h or i.kind ~= 'release' then
-    book(k, keys, e, t, i.grace and charged or 0, day_of(h and h.admit or i.admit))
-    journal(KEYS[3], e)
+    book(o, i.month, e, t, i.grace and charged or 0, day_of(h and h.admit or i.admit))
+    journal(KEYS[3], i.kind == 'charge' and 'settle' or i.kind, i.id, o.user, o.key, i.month.name,
+      e.model, e.operation, e.spent, e.held, e.requests, e.tokens, flags, e.request, '')
   end
-  remember(KEYS[k + 3], i, h, state, charged, tokens)
-  return {'OK', state, charged, i.month}
+  remember(key, i, o, h, state, charged, tokens)
+  return {'OK', state, charged, i.month.name}
 end
 
-local replies = {}
-for n = 0, (#KEYS - 3) / PER_KEY - 1 do
-  replies[n + 1] = settle(3 + n * PER_KEY, 2 + n * PER_ARG)
+local count, month_count = tonumber(ARGV[3]), tonumber(ARGV[4])
+local key, arg = 3, 4
+for n = 1, count do
+  owners[n] = {user = ARGV[arg + 1], key = ARGV[arg + 2], sums = {}, records = {}, ended = 0,
+    keys = {KEYS[key + 2], KEYS[key + 1], KEYS[1]}}
+  key, arg = key + PER_OWNER, arg + 2
 end
-flush()
-for key, users in pairs(ranked) do
-  for user, delta in pairs(users) do
-    if delta ~= 0 then redis.call('ZINCRBY', key, int(delta), user) end
+for n = 1, month_count do
+  months[n] = {name = ARGV[arg + 1], records = KEYS[key + 1], by_cost = KEYS[key + 2],
+    by_requests = KEYS[key + 3]}
+  key, arg = key + PER_MONTH, arg + 1
+end
+local replies = {}
+for n = 1, #KEYS - key do
+  replies[n] = settle(KEYS[key + n], arg + (n - 1) * PER_ARG)
+end
+for n = 1, count do
+  local o = owners[n]
+  for i = 1, 3 do
+    add(o.keys[i], 'running', -o.ended)
+    for month, values in pairs(o.sums) do
+      for f = 1, 8 do add(o.keys[i], month .. ':' .. FIELDS[f], values[f]) end
+    end
   end
 end
+flush()
+for ranking, users in pairs(ranked) do
+  for user, delta in pairs(users) do
+    if delta ~= 0 then redis.call('ZINCRBY', ranking, int(delta), user) end
+  end
+end
+if #leases > 0 then redis.call('ZREM', KEYS[2], unpack(leases)) end
 return replies
