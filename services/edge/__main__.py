@@ -22,6 +22,7 @@ from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
 from services.edge.admission import Admission
 from services.edge.breaker import Breaker
+from services.edge.bulk import Bulk
 from services.edge.call import Rooms
 from services.edge.catalog import Catalog, load_catalog
 from services.edge.clients import AuthClient, QuotaClient
@@ -63,6 +64,8 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
         principals = Principals(auth, stale_seconds=settings.principal_stale_seconds)
         upstream = Upstream()
         stack.push_async_callback(upstream.close)
+        bulk = Bulk()
+        stack.callback(bulk.close)
         money = await _money(settings, stack, quota_channel, auth, token, counts)
         readiness = Readiness({AUTH: auth_channel, QUOTA: quota_channel})
         rooms = Rooms(
@@ -73,9 +76,10 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
                 exhausted_status=int(settings.exhausted_status),
             ),
             catalog=catalog,
-            dispatch=Dispatch(upstream, catalog, principals, money.ledger, counts),
+            dispatch=Dispatch(upstream, catalog, principals, money.ledger, counts, bulk),
             running=money.running,
             settlements=money.grace,
+            bulk=bulk,
             max_body=settings.max_body_bytes,
             first_window=settings.first_window_tokens,
         )

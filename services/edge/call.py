@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -9,6 +10,7 @@ from services.edge import errors
 from services.edge.admission import Admission, Caller
 from services.edge.alarm import Alarm
 from services.edge.api import Api
+from services.edge.bulk import LARGE, Bulk
 from services.edge.catalog import Catalog, Target
 from services.edge.charge import Charge
 from services.edge.dispatch import Answer, Dispatch, Order
@@ -32,6 +34,7 @@ class Rooms:
     dispatch: Dispatch
     running: Running
     settlements: Settlements
+    bulk: Bulk
     max_body: int
     first_window: int
 
@@ -59,7 +62,9 @@ class Call:
         rooms, api = self._rooms, self._api
         exchange.require_method("POST")
         caller = await rooms.admission.identify(exchange)
-        ask = api.read(await exchange.json_body(rooms.max_body))
+        raw = await exchange.json_body(rooms.max_body)
+        large = len(raw) >= LARGE
+        ask = await rooms.bulk.do(partial(api.read, raw)) if large else api.read(raw)
         target = self._find(ask, caller)
         exchange.facts.update(provider=target.provider.name, model=target.model, stream=ask.stream)
         bound = api.bound(ask, target.model, target.max_output_tokens, rooms.first_window)
@@ -116,6 +121,7 @@ class Call:
             order.alarm,
             run,
             self._rooms.running,
+            self._rooms.bulk,
             headers=_headers(order, answer),
         )
 

@@ -6,6 +6,7 @@ nothing; a fallback only after the hold pays for its price.
 
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx
 
@@ -14,6 +15,7 @@ from services.common.errors import GatewayError
 from services.edge import errors
 from services.edge.alarm import Alarm
 from services.edge.api import Api
+from services.edge.bulk import LARGE, Bulk
 from services.edge.catalog import Catalog, Target, placed
 from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed, timed_out
@@ -60,12 +62,14 @@ class Dispatch:
         principals: Principals,
         ledger: Ledger,
         metrics: EdgeMetrics,
+        bulk: Bulk,
     ) -> None:
         self._upstream = upstream
         self._catalog = catalog
         self._principals = principals
         self._ledger = ledger
         self._metrics = metrics
+        self._bulk = bulk
         self._reach = Reach()
 
     def usable(self, target: Target, principal: Principal) -> bool:
@@ -116,7 +120,8 @@ class Dispatch:
             cache=order.principal.allow_upstream_cache,
         )
         headers += order.exchange.trace
-        body = order.api.upstream_body(order.ask, target, hold)
+        make = partial(order.api.upstream_body, order.ask, target, hold)
+        body = make() if len(order.ask.raw) < LARGE else await self._bulk.do(make)
         attempt = 1
         while True:
             if order.alarm.gone:

@@ -10,7 +10,10 @@ from typing import Any
 
 import orjson
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]', re.S)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]', re.S)
+_LETTER = re.compile(rb"\\u00(?:6[1-9a-f]|7[0-9a]|5f)", re.I)
+"""A small letter or an underscore, escaped: nobody who writes JSON does that, but it could hide the
+name of a member."""
 _COLON = re.compile(rb"\s*:\s*")
 
 
@@ -70,7 +73,7 @@ def change(body: bytes, document: Mapping[str, Any], changes: Mapping[str, objec
 def _place(body: bytes, document: Mapping[str, Any], name: str) -> tuple[int, int] | None:
     """Where the value of the member ``name`` of ``document`` lies, if that is plain to see: its
     name is in the text once, unescaped, and its value is spelled as we would."""
-    if b"\\u00" in body or _count(body, name) != 1:
+    if _hides_names(body) or _count(body, name) != 1:
         return None
     colon = _COLON.match(body, body.index(b'"%b"' % name.encode()) + len(name) + 2)
     value = orjson.dumps(document[name])
@@ -81,7 +84,7 @@ def _place(body: bytes, document: Mapping[str, Any], name: str) -> tuple[int, in
 
 def repeated(body: bytes, names: Set[str]) -> str | None:
     """The first of ``names`` that the outermost object has more than once."""
-    suspects = b"\\u00" in body or any(_count(body, name) > 1 for name in names)
+    suspects = _hides_names(body) or any(_count(body, name) > 1 for name in names)
     if not suspects:
         return None
     seen: set[str] = set()
@@ -99,6 +102,10 @@ def _put_in_front(body: bytes, new: Mapping[str, object]) -> bytes:
     head = orjson.dumps(new)[1:-1]
     comma = b"" if body[opening:].lstrip().startswith(b"}") else b","
     return body[:opening] + head + comma + body[opening:]
+
+
+def _hides_names(body: bytes) -> bool:
+    return b"\\u00" in body and _LETTER.search(body) is not None
 
 
 def _count(body: bytes, name: str) -> int:

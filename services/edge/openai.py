@@ -44,9 +44,16 @@ KNOWN = frozenset(
         "reasoning_effort",
         "web_search_options",
         "response_format",
+        "store",
+        "previous_response_id",
+        "conversation",
+        "background",
+        "max_tool_calls",
+        "echo",
     ]
 )
-"""Fields that decide what a request costs or where it goes."""
+"""Fields that decide what a request costs, where it goes, or who could read it there. Their names
+are small letters and underscores, as ``members`` expects."""
 
 ROUTING = frozenset(
     [

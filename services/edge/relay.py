@@ -8,10 +8,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from services.edge import faults
 from services.edge.alarm import Alarm
 from services.edge.api import Api
+from services.edge.bulk import LARGE, Bulk
 from services.edge.charge import Charge, final_charge
 from services.edge.dispatch import Answer
 from services.edge.document import MAX_DOCUMENT, read_document
@@ -52,6 +54,7 @@ class Relay:
     alarm: Alarm
     run: Run
     running: Running
+    bulk: Bulk
     headers: dict[str, str]
     begun: bool = False
     complete: bool = False
@@ -83,14 +86,20 @@ class Relay:
 
     async def _document(self, body: AsyncIterator[bytes]) -> None:
         content = await self._whole(body)
-        document = read_document(content)
-        self.run.meter.receive(document)
-        content = self.api.rewrite(self.ask, document) or content
+        large = len(content) >= LARGE
+        read = partial(self._read, content)
+        content = await self.bulk.do(read) if large else read()
         kind = self._told.get("content-type", "application/json")
         headers = {**self.headers, **returned_headers(self._told)}
         self._note_first_byte()
         self.begun = self.complete = True
         await self.exchange.answer(content, content_type=kind, headers=headers)
+
+    def _read(self, content: bytes) -> bytes:
+        """What the client gets of it."""
+        document = read_document(content)
+        self.run.meter.receive(document)
+        return self.api.rewrite(self.ask, document) or content
 
     async def _whole(self, body: AsyncIterator[bytes]) -> bytes:
         pieces: list[bytes] = []

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.edge.members import change, members, repeated
+from services.edge.openai import KNOWN
 
 NAMES = ["model", "stream", "max_tokens", "messages", "x", 'say "model"', "mo\\del", "é"]
 SCALARS: st.SearchStrategy[Any] = (
@@ -83,3 +84,13 @@ def test_a_name_given_twice_is_found_in_every_spelling(body: bytes) -> None:
 def test_a_name_inside_other_things_is_not_twice() -> None:
     body = b'{"model":"model","messages":[{"model":"\\"model\\""}]}'
     assert repeated(body, {"model", "messages"}) is None
+
+
+@given(st.sampled_from(sorted(KNOWN)), st.data())
+def test_a_name_is_recognised_however_it_is_escaped(name: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(name) - 1))
+    escaped = f"\\u{ord(name[at]):04x}"
+    escaped = data.draw(st.sampled_from([escaped, escaped[:2] + escaped[2:].upper()]))
+    body = f'{{"{name}": 1, "é\\u00e9": 2, "{name[:at]}{escaped}{name[at + 1 :]}": 3}}'.encode()
+    assert repeated(body, KNOWN) == name
+    assert orjson.loads(change(body, orjson.loads(body), {name: 4}))[name] == 4

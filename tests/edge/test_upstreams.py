@@ -168,7 +168,7 @@ def test_d5_a_proxy_in_the_environment_is_not_used(
 
 def test_requests_are_spread_by_weight_over_whoever_has_a_credential(gateway: World) -> None:
     catalog = load_catalog(gateway.edge_settings)
-    dispatch = Dispatch(MagicMock(), catalog, MagicMock(), MagicMock(), MagicMock())
+    dispatch = Dispatch(MagicMock(), catalog, MagicMock(), MagicMock(), MagicMock(), MagicMock())
     asked = catalog.find("simulator/spread")
     drawn = [dispatch.chosen(asked, Principal()) for _ in range(400)]
     counts = Counter(target.model for target in drawn)
