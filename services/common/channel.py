@@ -8,7 +8,7 @@ CLIENT_OPTIONS: list[tuple[str, object]] = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.enable_retries", 1),
     # When one replica goes, its successor's address is wanted now, not in half a minute.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),

@@ -10,6 +10,7 @@ GatewayError                 code, reason, message for outside, metadata, retry_
 ├── Conflict                 IDEMPOTENCY_CONFLICT
 ├── Exhausted                BUDGET_EXHAUSTED, BUDGET_HELD, RATE_LIMITED, TOO_MANY_ATTEMPTS
 ├── Unavailable              STORE_UNAVAILABLE, CLOCK_SKEW; waiting helps
+│   └── Unanswered           of a call that nobody answered
 └── Internal                 INTERNAL; the log has the cause
 
 Handlers raise these; only the border interceptor turns them into a status, and only a client
@@ -100,6 +101,10 @@ class Unavailable(GatewayError):
     default_reason = "STORE_UNAVAILABLE"
 
 
+class Unanswered(Unavailable):
+    """Of a call: nobody said anything (a dead peer, a passed deadline)."""
+
+
 class Internal(GatewayError):
     code = grpc.StatusCode.INTERNAL
     default_reason = "INTERNAL"
@@ -142,8 +147,7 @@ def to_status(error: GatewayError) -> grpc.Status:
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> GatewayError:
-    """The error a peer raised. What carries no ErrorInfo of ours (a dead peer, a passed deadline)
-    is Unavailable."""
+    """The error a peer raised. What carries no ErrorInfo of ours is Unanswered."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]
     info = error_details_pb2.ErrorInfo()
     retry = error_details_pb2.RetryInfo()
@@ -153,7 +157,7 @@ def from_rpc(error: grpc.aio.AioRpcError) -> GatewayError:
             if detail.Is(message.DESCRIPTOR):
                 detail.Unpack(message)
     if info.domain != DOMAIN:
-        return Unavailable(f"{error.code().name}: {error.details()}")
+        return Unanswered(f"{error.code().name}: {error.details()}")
     if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
         violation = bad.field_violations[0] if bad.field_violations else None
         field = violation.field if violation else info.metadata.get("field", "request")

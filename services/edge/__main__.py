@@ -60,7 +60,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
         enter = stack.enter_async_context
         auth_channel = await enter(_dial(settings, settings.auth_target, AUTH))
         quota_channel = await enter(_dial(settings, settings.quota_target, QUOTA))
-        auth = AuthClient(auth_channel, token)
+        auth = AuthClient(auth_channel, token, patience=settings.patience_seconds)
         principals = Principals(auth, stale_seconds=settings.principal_stale_seconds)
         upstream = Upstream()
         stack.push_async_callback(upstream.close)
@@ -111,6 +111,7 @@ async def _listening(
         yield
     finally:
         readiness.draining = True
+        server.leave()
         await asyncio.sleep(notice)
         await server.stop()
         log.info("stopped")
@@ -172,7 +173,8 @@ async def _money(
         stack.callback(own.release)
     edge_id = own.edge_id if own else f"edge_{secrets.token_hex(8)}"
     breaker = Breaker("quota")
-    quota = QuotaClient(channel, token, edge_id=edge_id, breaker=breaker)
+    patience = settings.patience_seconds
+    quota = QuotaClient(channel, token, edge_id=edge_id, breaker=breaker, patience=patience)
     outbox = Outbox(own.path if own else None, quota.settle, counts)
     stack.push_async_callback(outbox.drain, settings.drain_seconds)
     grace = _grace(own, outbox, auth, edge_id, counts)

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 import grpc
 
 from gateway.auth.v1 import auth_pb2, auth_pb2_grpc
 from gateway.quota.v1 import admin_pb2, admin_pb2_grpc, quota_pb2, quota_pb2_grpc
-from services.common.errors import GatewayError, Unavailable, from_rpc
+from services.common.errors import GatewayError, Unanswered, Unavailable, from_rpc
 from services.common.ids import current_request
 from services.edge.breaker import Breaker, NotAsked
 from services.edge.coalescer import Coalescer
@@ -18,6 +19,7 @@ RESERVE_SECONDS = 0.25
 BOOK_SECONDS = 1.0
 BEAT_SECONDS = 0.5
 READ_SECONDS = 5.0
+_SECOND_SECONDS = 0.25
 
 Metadata = tuple[tuple[str, str], ...]
 Asked = TypeVar("Asked", contravariant=True)
@@ -28,14 +30,20 @@ class Rpc(Protocol[Asked, Answer]):
     """One unary RPC of a stub."""
 
     def __call__(
-        self, request: Asked, *, timeout: float | None = None, metadata: Metadata | None = None
+        self,
+        request: Asked,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        wait_for_ready: bool | None = None,
     ) -> Awaitable[Answer]: ...
 
 
 class AuthClient:
-    """Who is calling. Raises GatewayError."""
+    """Who is calling. ``patience`` is how long a question takes in all. Raises GatewayError."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, token: str, *, patience: float) -> None:
+        self._again = _again(patience)
         self._stub = auth_pb2_grpc.AuthServiceStub(channel)
         self._metadata: Metadata = (("authorization", f"Bearer {token}"),)
 
@@ -46,6 +54,7 @@ class AuthClient:
             _for_request(self._metadata),
             VERIFY_SECONDS,
             "auth",
+            self._again,
         )
         return answer.principal
 
@@ -57,6 +66,7 @@ class AuthClient:
             _for_request(self._metadata),
             VERIFY_SECONDS,
             "auth",
+            self._again,
         )
         return answer.credential
 
@@ -78,11 +88,18 @@ class AuthClient:
 
 class QuotaClient:
     """What a request may cost. Reserves leave in batches as they gather, and not at all while
-    ``breaker`` is open. Raises GatewayError."""
+    ``breaker`` is open. ``patience`` is how long one takes in all. Raises GatewayError."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, token: str, *, edge_id: str, breaker: Breaker
+        self,
+        channel: grpc.aio.Channel,
+        token: str,
+        *,
+        edge_id: str,
+        breaker: Breaker,
+        patience: float,
     ) -> None:
+        self._again = _again(patience)
         self._stub = quota_pb2_grpc.QuotaServiceStub(channel)
         self._usage = admin_pb2_grpc.QuotaAdminServiceStub(channel)
         self._metadata: Metadata = (("authorization", f"Bearer {token}"),)
@@ -130,7 +147,8 @@ class QuotaClient:
         """What a key or a user spent and holds in the current month."""
         request = admin_pb2.GetUsageRequest(owner=owner)
         metadata = _for_request(self._metadata)
-        return await _call(self._usage.GetUsage, request, metadata, READ_SECONDS, "quota")
+        call = self._usage.GetUsage
+        return await _call(call, request, metadata, READ_SECONDS, "quota", self._again)
 
     async def _reserve(
         self, items: list[quota_pb2.ReserveItem]
@@ -142,7 +160,9 @@ class QuotaClient:
         began = time.monotonic()
         try:
             call = self._stub.ReserveQuota
-            answer = await _call(call, request, self._metadata, RESERVE_SECONDS, "quota")
+            answer = await _call(
+                call, request, self._metadata, RESERVE_SECONDS, "quota", self._again
+            )
         except Unavailable as error:
             self._breaker.failed(time.monotonic() - began)
             if self._breaker.open:
@@ -152,16 +172,33 @@ class QuotaClient:
         return answer.results
 
 
+def _again(patience: float) -> tuple[float, ...]:
+    """How long the attempts after the first one take, where nobody answers: a replica that stops,
+    starts or hangs fails no request. Each goes to the next replica, as soon as there is one."""
+    rest = patience - RESERVE_SECONDS
+    second = min(rest, _SECOND_SECONDS)
+    return tuple(seconds for seconds in (second, rest - second) if seconds > 0)
+
+
 async def _call(
-    rpc: Rpc[Asked, Answer], request: Asked, metadata: Metadata, seconds: float, service: str
+    rpc: Rpc[Asked, Answer],
+    request: Asked,
+    metadata: Metadata,
+    seconds: float,
+    service: str,
+    again: Sequence[float] = (),
 ) -> Answer:
+    """``again`` is for what may be repeated. Raises GatewayError."""
     try:
         return await rpc(request, timeout=seconds, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         raised: GatewayError = from_rpc(error)
-        if isinstance(raised, Unavailable):
-            raised.metadata.setdefault("service", service)
-        raise raised from error
+        if not (again and isinstance(raised, Unanswered)):
+            if isinstance(raised, Unavailable):
+                raised.metadata.setdefault("service", service)
+            raise raised from error
+    waits = partial(rpc, wait_for_ready=True)
+    return await _call(waits, request, metadata, again[0], service, again[1:])
 
 
 def _for_request(metadata: Metadata) -> Metadata:

@@ -15,6 +15,8 @@ from services.edge.limits import LimitedProtocol, Limits
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients and load balancers keep idle connections, so that they end them."""
 
+_LAST = (b"connection", b"close")
+
 
 class HttpServer(uvicorn.Server):
     """An HTTP server inside a running loop, without signal handlers: the process has its own."""
@@ -55,6 +57,12 @@ class HttpServer(uvicorn.Server):
         self._task = asyncio.create_task(self.serve(sockets=[self._listener]))
         up = asyncio.create_task(self.up.wait())
         await asyncio.wait([self._task, up], return_when=asyncio.FIRST_COMPLETED)
+
+    def leave(self) -> None:
+        """From now on each answer ends its connection: a client that keeps one must not write into
+        it at the moment in which it is closed."""
+        self.config.encoded_headers.append(_LAST)
+        self.server_state.default_headers.append(_LAST)
 
     async def stop(self) -> None:
         """Take no more connections, let running answers end within the drain time."""

@@ -22,6 +22,9 @@ class EdgeSettings(WorkerSettings):
     tls_cert: str = Field("", validation_alias="GATEWAY_TLS_CERT")
     tls_key: str = Field("", validation_alias="GATEWAY_TLS_KEY")
     tls_ca: str = Field("", validation_alias="GATEWAY_TLS_CA")
+    patience_seconds: float = Field(
+        1.0, validation_alias="GATEWAY_PATIENCE_SECONDS", ge=0.25, le=60
+    )
     data_dir: Path = Field(Path(".gateway"), validation_alias="GATEWAY_DATA_DIR")
     notice_seconds: float = Field(0.3, validation_alias="GATEWAY_NOTICE_SECONDS", ge=0, le=60)
     drain_seconds: float = Field(15.0, validation_alias="GATEWAY_DRAIN_SECONDS", ge=0, le=3_600)

@@ -1,5 +1,6 @@
 """The process: ready or not, draining, cut off from the others, started wrongly."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.common import secret
 from services.edge import admission
+from services.edge.app import build_admin
+from services.edge.metrics import EdgeMetrics
+from services.edge.server import HttpServer
 from tests.edge.wire import ask, bearer, chat, raw_connection, raw_request, sim
 from tests.edge.world import SERVICE_TOKEN, World
 
@@ -99,6 +104,22 @@ def test_a7_guessing_from_one_address_is_limited_and_others_are_not_harmed(
             statuses.append(ask(url, "GET", "/v1/models", headers=wrong).status)
         assert statuses == [401] * 20 + [429] * 2
         assert ask(url, "GET", "/v1/models", headers=bearer(member)).status == 200
+
+
+async def test_who_is_told_to_stop_asks_its_clients_to_connect_anew() -> None:
+    app = build_admin([], EdgeMetrics(CollectorRegistry()))
+    server = HttpServer(app, listen="127.0.0.1:0", drain_seconds=1, max_connections=9)
+    await server.start()
+    async with httpx.AsyncClient(timeout=20) as client:
+        before = await client.get(f"http://{server.address}/healthz")
+        server.leave()
+        after = await client.get(f"http://{server.address}/healthz")
+        async with asyncio.timeout(20):
+            while server.server_state.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    await server.stop()
+    assert (before.status_code, before.headers.get("connection")) == (200, None)
+    assert (after.status_code, after.headers.get("connection")) == (200, "close")
 
 
 def test_one_connection_carries_many_requests(gateway: World) -> None:
