@@ -45,6 +45,7 @@ _GROUPS = {
     "user": ("USER", "user_id"),
     "key": ("KEY", "key_id"),
     "model": ("MODEL", "model"),
+    "org": ("ORGANIZATION", "org_id"),
 }
 
 
@@ -107,19 +108,20 @@ def usage(
     org: OneOrg = None,
     month: Month = None,
     by: Annotated[
-        str, typer.Option("--by", help="Some of day, user, key, model, with commas.")
+        str, typer.Option("--by", help="Some of day, user, key, model, org, with commas.")
     ] = "day,model",
     file: File = None,
     form: Annotated[str, typer.Option("--format", help="Of the export: csv or jsonl.")] = "csv",
     as_json: AsJson = False,
 ) -> None:
-    """Show an organisation's usage by day, user, key or model; exports can hold every record."""
-    groups = list(_GROUPS) if by == "all" else by.split(",")
+    """Show usage by day, user, key, model or organisation; exports can hold every record."""
+    groups = list(_GROUPS)[:4] if by == "all" else by.split(",")
     wrong = [group for group in groups if group not in _GROUPS]
     if wrong:
-        raise Failure(f"--by knows day, user, key, model and all, not {wrong[0]!r}", USAGE)
+        raise Failure(f"--by knows day, user, key, model, org and all, not {wrong[0]!r}", USAGE)
     if form not in ("csv", "jsonl"):
         raise Failure(f"--format knows csv and jsonl, not {form!r}", USAGE)
+    asked = ["organization" if group == "org" else group for group in groups]
     client = session(context).admin()
     query: dict[str, Any] = {
         "org_id": find_org(client, org) if org else None,
@@ -127,9 +129,9 @@ def usage(
     }
     if file:
         # Ungrouped records are streamed; groups are added up before the first of them is sent.
-        added = None if by == "all" else by
+        added = None if by == "all" else ",".join(asked)
         export(client, "/admin/usage", file, {**query, "group_by": added, "format": form})
         return
-    found = client.get("/admin/usage", group_by=",".join(groups), **query)["data"]
+    found = client.get("/admin/usage", group_by=",".join(asked), **query)["data"]
     columns = (*(_GROUPS[group] for group in groups), *_MEASURES)
     show.rows(found, columns, as_json_=as_json)

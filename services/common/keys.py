@@ -159,6 +159,11 @@ def usage_records(org: str, month: str) -> str:
     return f"usage:{{{org}}}:{month}"
 
 
+def usage_index(org: str, month: str) -> str:
+    """Sorted set: ``<day>|<user>|<key>|<model>`` of every usage record, all scores 0."""
+    return f"usage:{{{org}}}:{month}:index"
+
+
 def rank_by_cost(org: str, month: str) -> str:
     """Sorted set: user ids scored by nano-USD."""
     return f"rank:{{{org}}}:{month}:cost"

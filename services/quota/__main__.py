@@ -22,6 +22,7 @@ from services.quota.archivist import Archivist
 from services.quota.books import Books
 from services.quota.door import Door
 from services.quota.prices import PriceBook
+from services.quota.records import UsageRecords
 from services.quota.service import QuotaService
 from services.quota.settings import QuotaSettings
 from services.quota.store import LedgerStore
@@ -119,6 +120,7 @@ def administration(kv: Kv, lua: scripts.Scripts) -> QuotaAdminService:
         door,
         LedgerStore(door, lua),
         books,
+        UsageRecords(door, books),
         Auditor(door, books, lua),
         Idempotency(kv),
         clock=now_ms,

@@ -14,11 +14,12 @@ from services.common import keys
 from services.common.access import caller
 from services.common.errors import InvalidField
 from services.common.idempotency import Idempotency
-from services.common.paging import decode_token, encode_token, page_size
+from services.common.paging import Listed, decode_token, encode_token, page, page_size
 from services.quota import messages, scopes
 from services.quota.books import Books, Counters
 from services.quota.door import Door
 from services.quota.months import is_month, month_of
+from services.quota.records import UsageRecords
 from services.quota.store import LedgerStore
 from services.quota.verify import Auditor
 
@@ -28,7 +29,7 @@ _TOP = 10
 _MAX_TOP = 100
 _MAX_REASON = 500
 _ENTRY = re.compile(r"\d+-\d+")
-_CURSOR = re.compile(r"\d+\|.*")
+_RECORD = re.compile(r"[A-Za-z0-9_-]{1,64}\|.*")
 
 
 class QuotaAdminService(rpc.QuotaAdminServiceServicer):
@@ -39,6 +40,7 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
         door: Door,
         store: LedgerStore,
         books: Books,
+        records: UsageRecords,
         auditor: Auditor,
         idempotency: Idempotency,
         *,
@@ -47,6 +49,7 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
         self._door = door
         self._store = store
         self._books = books
+        self._records = records
         self._auditor = auditor
         self._idempotency = idempotency
         self._clock = clock
@@ -59,18 +62,31 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
     async def ListUsageRecords(
         self, request: pb.ListUsageRecordsRequest, context: Context
     ) -> pb.ListUsageRecordsResponse:
-        size = page_size(request.page_size)
-        org = await scopes.organisation(self._books, request.org_id)
-        if request.user_id and not keys.is_id(request.user_id):
-            raise InvalidField("user_id", "is not a user's id, like user_…")
-        month = request.month or await self._current(org)
+        only = request.org_id or caller.get().org
+        if only:
+            only = await scopes.organisation(self._books, only)
+        user = request.user_id
+        if user:
+            org = (await scopes.user_scope(self._books, user)).org
+            if only not in ("", org):
+                raise scopes.missing("user", user)
+            only = org
+        month = request.month or await self._current(only)
         _check_month(month)
-        position = _position(request.page_token, _CURSOR)
-        records, after = await self._books.records(org, month, request.user_id, position, size)
-        return pb.ListUsageRecordsResponse(
-            records=[messages.record(record) for record in records],
-            next_page_token=encode_token(after),
-        )
+
+        async def fetch(position: str, count: int) -> list[Listed[pb.UsageRecord]]:
+            if position and not _RECORD.fullmatch(position):
+                raise InvalidField("page_token", "is not a token of this list")
+            places = await self._records.after(only, month, position, count)
+            wanted = [place for place in places if _of_user(place[1], user)]
+            read = iter(await self._records.read(month, wanted))
+            return [
+                (f"{org}|{name}", messages.record(next(read)) if _of_user(name, user) else None)
+                for org, name in places
+            ]
+
+        records, token = await page(request.page_size, request.page_token, fetch)
+        return pb.ListUsageRecordsResponse(records=records, next_page_token=token)
 
     async def ResetUserQuota(self, request: pb.ResetUserQuotaRequest, context: Context) -> pb.Usage:
         reason = request.reason.strip()
@@ -161,8 +177,9 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
         return messages.usage(scope, month, counters, config.get("limit"), month == current)
 
     async def _current(self, org: str) -> str:
-        """The month in which this organisation spends."""
-        return max(month_of(self._clock()), await self._books.open_month(org))
+        """The month in which this organisation spends; without one, the month of now."""
+        now = month_of(self._clock())
+        return max(now, await self._books.open_month(org)) if org else now
 
     async def _organisations(self, asked: str) -> AsyncIterator[list[str]]:
         """The organisation asked for, or the caller's own, or all, some at a time."""
@@ -172,6 +189,11 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
             return
         async for orgs in self._books.each_organisation():
             yield orgs
+
+
+def _of_user(name: str, user: str) -> bool:
+    """Whether a record's name is one, and this user's where one is asked for."""
+    return bool(name) and (not user or name.split("|", 2)[1] == user)
 
 
 def _check_month(month: str) -> None:

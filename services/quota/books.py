@@ -22,7 +22,6 @@ _FIELDS = (
     "grace",
     "reset",
 )
-_MEASURES = ("spent", "requests", "input", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,8 @@ class Counters:
     running: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Usage of one combination of day, user, key and model."""
-
-    day: str
-    user: str
-    key: str
-    model: str
-    spent: int
-    requests: int
-    input_tokens: int
-    output_tokens: int
-
-
 class Books:
-    """Reads of counters, rankings, usage records, journal and directory."""
+    """Reads of counters, rankings, journal and directory."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -149,43 +134,6 @@ class Books:
             return list(await pipe.execute())
 
         return await self._door.ask(read) if names else []
-
-    async def records(
-        self, org: str, month: str, user: str, position: str, count: int
-    ) -> tuple[list[Record], str]:
-        """Usage records from ``position`` on, and the position behind them (empty: the end).
-
-        A position is a cursor of the KV and the last record told from there: small hashes come
-        from the KV at once, however little is asked for.
-        """
-        cursor, _, last = (position or "0|").partition("|")
-        name = keys.usage_records(org, month)
-        match = f"*|{user}|*|requests" if user else "*|requests"
-
-        async def scan(kv: Kv) -> Any:
-            return await kv.hscan(name, int(cursor), match=match, count=count * len(_MEASURES))
-
-        after, found = await self._door.ask(scan)
-        stems = sorted(stem for field in found if (stem := field.rpartition("|")[0]) > last)
-        page, more = stems[:count], stems[count:]
-        records = await self._measures(name, page)
-        if more:
-            return records, f"{cursor}|{page[-1]}"
-        return records, f"{after}|" if after else ""
-
-    async def _measures(self, name: str, stems: Sequence[str]) -> list[Record]:
-        fields = [f"{stem}|{measure}" for stem in stems for measure in _MEASURES]
-
-        async def read(kv: Kv) -> list[Any]:
-            return list(await kv.hmget(name, fields))
-
-        values = [int(value or 0) for value in await self._door.ask(read)] if fields else []
-        found = []
-        for n, stem in enumerate(stems):
-            day, user, key, model = stem.split("|", 3)
-            spent, requests, tokens_in, tokens_out = values[n * 4 : n * 4 + 4]
-            found.append(Record(day, user, key, model, spent, requests, tokens_in, tokens_out))
-        return found
 
     async def journal(
         self, org: str, start: str, end: str, count: int

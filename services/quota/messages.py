@@ -4,9 +4,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.quota.v1 import admin_pb2 as pb
 from gateway.quota.v1 import quota_pb2
-from services.quota.books import Counters, Record
+from services.quota.books import Counters
 from services.quota.items import NOTHING
 from services.quota.months import next_start_ms
+from services.quota.records import Record
 from services.quota.scopes import Scope
 from services.quota.verify import Verdict
 
@@ -45,6 +46,7 @@ def record(r: Record) -> pb.UsageRecord:
         request_count=r.requests,
         input_tokens=r.input_tokens,
         output_tokens=r.output_tokens,
+        org_id=r.org,
     )
 
 

@@ -181,7 +181,7 @@ class LedgerStore:
             args += owner[1:]
         for month in months:
             names += [keys.usage_records(org, month), keys.rank_by_cost(org, month)]
-            names.append(keys.rank_by_requests(org, month))
+            names += [keys.rank_by_requests(org, month), keys.usage_index(org, month)]
             args.append(month)
         for item in items:
             names.append(keys.hold(org, item.id))

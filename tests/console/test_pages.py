@@ -243,7 +243,9 @@ def test_usage_downloads_are_what_the_admin_api_gives(operator: Browser, rest: R
     line = json.loads(operator.get(f"{path}&format=jsonl").text)
     assert line["spent_usd"] == row["spent_usd"]
     assert operator.get(f"{path}&format=xml").status_code == 404
-    assert operator.get("/console/usage/download?format=csv").status_code == 422
+    assert operator.get("/console/usage/download?format=csv&org_id=org_x").status_code == 404
+    every = operator.get("/console/usage/download?format=csv").text
+    assert every.startswith("org_id,day,") and row["org_id"] in every
 
 
 def test_amounts_are_exact_and_times_name_their_zone(operator: Browser, rest: Rest) -> None:

@@ -234,7 +234,7 @@ REFUSED_QUERIES = [
     ("/admin/users/user_a/usage?month=2026-13", "month"),
     ("/admin/users/user_a/usage?month=november", "month"),
     ("/admin/users/user_a/usage?month=", "month"),
-    ("/admin/usage?month=2026-11", "org_id"),
+    ("/admin/usage?month=2026-13", "month"),
     ("/admin/usage?org_id=org_a&group_by=color", "group_by"),
     ("/admin/usage?org_id=org_a&group_by=day,day", "group_by"),
     ("/admin/usage?org_id=org_a&format=xml", "format"),

@@ -133,6 +133,7 @@ class Duel:
             pipe.hgetall(keys.usage_records(self.org, month))
             pipe.zrange(keys.rank_by_cost(self.org, month), 0, -1, withscores=True)
             pipe.zrange(keys.rank_by_requests(self.org, month), 0, -1, withscores=True)
+            pipe.zrange(keys.usage_index(self.org, month), 0, -1)
         pipe.zrange(keys.holds(self.org), 0, -1, withscores=True)
         pipe.xrange(keys.journal(self.org), self._seen, "+")
         *rows, leases, stream = await pipe.execute()
@@ -164,7 +165,9 @@ class Duel:
         found: dict[tuple[str, str], int] = {}
         ranks: list[dict[tuple[str, str], int]] = [{}, {}]
         for n, month in enumerate(months):
-            records, *ranked = rows[n * 3 : n * 3 + 3]
+            records, *ranked, index = rows[n * 4 : n * 4 + 4]
+            counted = {field.rpartition("|")[0] for field in records if int(records[field])}
+            assert counted <= set(index)
             found.update({(month, field): int(value) for field, value in records.items()})
             for into, rank in zip(ranks, ranked, strict=True):
                 into.update({(month, user): int(score) for user, score in rank})

@@ -153,11 +153,57 @@ async def test_usage_records_come_in_pages_each_one_once(ledger: World, rpc: Rpc
         pages, token = pages + 1, page.next_page_token
         if not token:
             break
-    assert pages >= 3  # a page may be short
-    assert sorted(found) == sorted((o.user, (n + 1) * 1000, n + 1) for n, o in enumerate(owners))
+    assert pages == 3
+    expected = sorted((o.user, (n + 1) * 1000, n + 1) for n, o in enumerate(owners))
+    assert found == expected  # each once, in order
     request = pb.ListUsageRecordsRequest(org_id=first.org, user_id=owners[2].user)
     page = await rpc.admin.ListUsageRecords(request, metadata=AS_ADMIN)
     assert [(r.key_id, r.model) for r in page.records] == [(owners[2].key, "simulator/echo")]
+
+
+async def test_records_made_while_the_pages_are_read_repeat_none(ledger: World, rpc: Rpc) -> None:
+    first = await ledger.owner()
+    met: list[tuple[str, str]] = []
+    token, more = "", True
+    await spend(rpc, first)
+    while more:
+        request = pb.ListUsageRecordsRequest(org_id=first.org, page_size=2, page_token=token)
+        page = await rpc.admin.ListUsageRecords(request, metadata=AS_ADMIN)
+        met += [(r.user_id, r.key_id) for r in page.records]
+        for _ in range(3 if len(met) < 20 else 0):
+            await spend(rpc, await ledger.owner(org=first.org, user=name("user")))
+        token = page.next_page_token
+        more = bool(token)
+    assert len(met) == len(set(met))
+    assert met == sorted(met)
+
+
+async def test_records_of_all_organisations_come_in_one_list(ledger: World, rpc: Rpc) -> None:
+    owners = [await ledger.owner() for _ in range(5)]
+    mine = {owner.org for owner in owners}
+    await ledger.owner()  # one that spends nothing
+    for owner in owners:
+        await spend(rpc, await ledger.owner(org=owner.org))
+        await spend(rpc, owner)
+    found, token = [], ""
+    while True:
+        request = pb.ListUsageRecordsRequest(page_size=3, page_token=token)
+        page = await rpc.admin.ListUsageRecords(request, metadata=AS_ADMIN)
+        found += [(r.org_id, r.user_id) for r in page.records if r.org_id in mine]
+        token = page.next_page_token
+        if not token:
+            break
+    assert len(found) == 10
+    assert found == sorted(found)
+    assert {org for org, _ in found} == mine
+    lee = await bound_admin(ledger, owners[1].org)
+    page = await rpc.admin.ListUsageRecords(pb.ListUsageRecordsRequest(), metadata=lee)
+    assert {r.org_id for r in page.records} == {owners[1].org}
+    of_one = pb.ListUsageRecordsRequest(user_id=owners[2].user)
+    page = await rpc.admin.ListUsageRecords(of_one, metadata=AS_ADMIN)
+    assert [(r.org_id, r.user_id) for r in page.records] == [(owners[2].org, owners[2].user)]
+    foreign = rpc.admin.ListUsageRecords(of_one, metadata=lee)
+    assert (await refused(foreign)).reason == "RESOURCE_NOT_FOUND"
 
 
 async def test_the_journal_comes_in_pages_and_within_times(ledger: World, rpc: Rpc) -> None:

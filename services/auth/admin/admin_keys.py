@@ -5,12 +5,13 @@ from typing import Any
 
 from gateway.auth.v1 import admin_pb2
 from services.auth import model, rules, wire
-from services.auth.admin.desk import Desk, Listed, not_found, once, page
+from services.auth.admin.desk import Desk, not_found, once
 from services.auth.store import Change, Unchanged
 from services.common import keys, secret
 from services.common.access import RESERVED_NAMES, caller
 from services.common.errors import AlreadyExists, InvalidField
 from services.common.ids import new_id
+from services.common.paging import Listed, page
 
 _MAX_NAME = 64
 

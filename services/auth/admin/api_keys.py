@@ -5,11 +5,12 @@ from typing import Any
 
 from gateway.auth.v1 import admin_pb2
 from services.auth import model, rules, shape, wire
-from services.auth.admin.desk import Desk, Listed, once, page
+from services.auth.admin.desk import Desk, once
 from services.auth.store import Change, Unchanged
 from services.common import keys, secret
 from services.common.errors import InvalidField, PreconditionFailed
 from services.common.ids import new_id
+from services.common.paging import Listed, page
 
 
 class ApiKeys(Desk):

@@ -6,10 +6,11 @@ import orjson
 
 from gateway.auth.v1 import admin_pb2
 from services.auth import chain, wire
-from services.auth.admin.desk import Desk, Listed, not_found, page
+from services.auth.admin.desk import Desk, not_found
 from services.common import keys
 from services.common.access import caller
 from services.common.errors import InvalidField
+from services.common.paging import Listed, page
 
 _AT_ONCE = 500
 

@@ -13,16 +13,9 @@ from services.common import keys
 from services.common.access import caller
 from services.common.errors import InvalidField, NotFound
 from services.common.idempotency import Idempotency
-from services.common.paging import decode_token, encode_token, page_size
 
 M = TypeVar("M", bound=Message)
 D = TypeVar("D", bound="Desk")
-
-Listed = tuple[str, M | None]
-"""A place in a list, and what is shown there: None for what is passed over."""
-
-_ROUNDS = 10
-_AT_LEAST = 100
 
 
 class Desk:
@@ -75,29 +68,6 @@ def not_found(resource: str, name: str) -> NotFound:
     return NotFound(
         f"{title} {name[:64]} not found", metadata={"resource": resource, "id": name[:64]}
     )
-
-
-async def page(
-    size: int, token: str, fetch: Callable[[str, int], Awaitable[list[Listed[M]]]]
-) -> tuple[list[M], str]:
-    """One page of a list, and the token of the next. ``fetch(position, count)`` gives up to
-    ``count`` places after ``position``, fewer only at the end. The work is bounded, so a page may
-    stay short where much is passed over."""
-    wanted = page_size(size)
-    position = decode_token(token)
-    found: list[M] = []
-    for _ in range(_ROUNDS):
-        count = max(wanted + 1 - len(found), _AT_LEAST)
-        places = await fetch(position, count)
-        for place, shown in places:
-            if shown is not None and len(found) == wanted:
-                return found, encode_token(position)
-            if shown is not None:
-                found.append(shown)
-            position = place
-        if len(places) < count:
-            return found, ""
-    return found, encode_token(position)
 
 
 def once(

@@ -5,12 +5,13 @@ from typing import Any
 
 from gateway.auth.v1 import admin_pb2
 from services.auth import model, shape, wire
-from services.auth.admin.desk import Desk, Listed, once, page
+from services.auth.admin.desk import Desk, once
 from services.auth.store import Change, Unchanged
 from services.common import keys
 from services.common.access import caller
 from services.common.errors import PermissionDenied
 from services.common.ids import new_id
+from services.common.paging import Listed, page
 
 BOUNDS = frozenset({"status", "limit", "fallback_daily", "models", "rpm", "tpm", "concurrency"})
 """What the platform allows an organisation; an admin key bound to it cannot change these."""

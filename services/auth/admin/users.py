@@ -5,12 +5,13 @@ from typing import Any
 
 from gateway.auth.v1 import admin_pb2
 from services.auth import model, shape, wire
-from services.auth.admin.desk import Desk, Listed, once, page
+from services.auth.admin.desk import Desk, once
 from services.auth.store import Change, Unchanged
 from services.common import keys
 from services.common.access import caller
 from services.common.errors import AlreadyExists, InvalidField
 from services.common.ids import new_id
+from services.common.paging import Listed, page
 
 _ORGS_AT_ONCE = 20
 

@@ -9,16 +9,15 @@ from services.edge.console.api import path
 from services.edge.console.visit import Visit
 from services.edge.errors import ApiError
 
-MOST = 100
+MOST = 1_000
 AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Organizations:
-    """The first ``MOST`` by id, in the order of their names; ``more`` when there are others."""
+    """The first ``MOST`` by id, in the order of their names."""
 
     rows: list[dict[str, Any]]
-    more: bool
 
     def choices(self, chosen: str = "") -> tuple[tuple[str, str], ...]:
         """For a select: ids and names, ``chosen`` among them even when it is not listed."""
@@ -34,7 +33,13 @@ class Organizations:
 async def organizations(visit: Visit) -> Organizations:
     found = await visit.get(path("organizations"), {"page_size": str(MOST)})
     rows = sorted(found["data"], key=lambda row: (row["name"].casefold(), row["org_id"]))
-    return Organizations(rows, found["next_page_token"] is not None)
+    return Organizations(rows)
+
+
+async def org_names(visit: Visit, org_ids: Iterable[str]) -> dict[str, str]:
+    """Names by organisation id; of a deleted organisation nothing."""
+    found = await each(visit, {one: path("organizations", one) for one in org_ids})
+    return {one: org["name"] for one, org in found.items()}
 
 
 async def emails(visit: Visit, user_ids: Iterable[str]) -> dict[str, str]:

@@ -61,18 +61,16 @@ class Mine:
         return translate.usage(await self._quota(self._remote.quota.GetUsage, request))
 
     async def _spending(self, who: auth_pb2.Principal, month: str) -> Spending:
-        """Pages may repeat a record; each counts once."""
         request = quota_pb2.ListUsageRecordsRequest(
             org_id=who.org_id, user_id=who.user_id, month=month, page_size=_PAGE
         )
-        records: dict[tuple[str, str, str], quota_pb2.UsageRecord] = {}
+        rows: list[dict[str, Any]] = []
         while True:
             found = await self._quota(self._remote.quota.ListUsageRecords, request)
-            records |= {(one.day, one.key_id, one.model): one for one in found.records}
+            rows += map(usage_row, found.records)
             if not found.next_page_token:
-                break
+                return Spending(month, rows)
             request.page_token = found.next_page_token
-        return Spending(month, [usage_row(who.org_id, one) for one in records.values()])
 
     async def _auth(self, rpc: Rpc[Asked, Answer], request: Asked) -> Answer:
         return await call(rpc, request, self._metadata(), service="auth")

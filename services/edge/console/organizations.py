@@ -42,7 +42,7 @@ async def show(visit: Visit) -> Response:
         {"page_size": "50", "page_token": visit.query("page_token")},
     )
     provider_keys = await visit.get(path("organizations", org_id, "provider-keys"))
-    spent = await spending(visit, [org_id], current_month(), ("day", "model"))
+    spent = await spending(visit, org_id, current_month(), ("day", "model"))
     return visit.page(
         "organization.html",
         organization=organization,

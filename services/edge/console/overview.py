@@ -3,7 +3,7 @@
 from starlette.responses import RedirectResponse, Response
 
 from services.edge.console.api import path
-from services.edge.console.directory import MOST, Organizations, organizations
+from services.edge.console.directory import Organizations, organizations
 from services.edge.console.gate import Page
 from services.edge.console.session import HOLDER
 from services.edge.console.spending import chosen_month, spending
@@ -29,7 +29,7 @@ async def _overview(visit: Visit) -> Response:
     return visit.page(
         "overview.html",
         metrics=metrics,
-        organizations=known or Organizations([], False),
+        organizations=known or Organizations([]),
         away=known is None,
         org_id=org_id,
         month=month,
@@ -51,15 +51,11 @@ async def spend(visit: Visit) -> Response:
     if not visit.partial:
         return RedirectResponse("/console", 303)
     org_id, month = visit.query("org_id"), chosen_month(visit)
-    known = await organizations(visit)
-    orgs = [org_id] if org_id else [row["org_id"] for row in known.rows]
-    spent = await spending(visit, orgs, month, ("day", "model"))
+    spent = await spending(visit, org_id, month, ("day", "model"))
     return visit.page(
         "overview_spend.html",
         chart=spent.chart("model"),
         models=spent.by("model")[:TOP],
         org_id=org_id,
         month=month,
-        partly=not org_id and known.more,
-        most=MOST,
     )

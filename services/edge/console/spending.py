@@ -1,6 +1,5 @@
 """Usage summed for a chart and a table. Amounts stay decimals; only the browser draws floats."""
 
-import asyncio
 import calendar
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 import orjson
 
 from services.edge.console.api import path
-from services.edge.console.directory import AT_ONCE
 from services.edge.console.visit import Visit
 
 SERIES = 5
@@ -89,20 +87,11 @@ class Spending:
 
 
 async def spending(
-    visit: Visit, orgs: Sequence[str], month: str, groups: Sequence[str], *, user_id: str = ""
+    visit: Visit, org_id: str, month: str, groups: Sequence[str], *, user_id: str = ""
 ) -> Spending:
-    """A month's usage of organisations, summed by ``groups``. Raises ApiError."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def read(org_id: str) -> list[dict[str, Any]]:
-        asked = {"org_id": org_id, "month": month, "group_by": ",".join(groups)}
-        async with gate:
-            found = await visit.get(path("usage"), {**asked, "user_id": user_id})
-        rows: list[dict[str, Any]] = found["data"]
-        return rows
-
-    found = await asyncio.gather(*map(read, orgs))
-    return Spending(month, [row for rows in found for row in rows])
+    """A month's usage of one organisation, or of all, summed by ``groups``. Raises ApiError."""
+    asked = {"org_id": org_id, "month": month, "group_by": ",".join(groups), "user_id": user_id}
+    return Spending(month, (await visit.get(path("usage"), asked))["data"])
 
 
 def _days(month: str, last: str) -> list[str]:

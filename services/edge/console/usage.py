@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from services.edge.console.api import path
-from services.edge.console.directory import MOST, emails, key_names, organizations
+from services.edge.console.directory import emails, key_names, org_names, organizations
 from services.edge.console.spending import chosen_month, spending
 from services.edge.console.visit import Visit
 from services.edge.errors import invalid
@@ -21,17 +21,15 @@ async def show(visit: Visit) -> Response:
     known = await organizations(visit)
     month, by = chosen_month(visit), visit.query("by") if visit.query("by") in BY else "day"
     org_id = visit.query("org_id") or (known.rows[0]["org_id"] if len(known.rows) == 1 else "")
-    orgs = [org_id] if org_id else [row["org_id"] for row in known.rows]
     user_id = visit.query("user_id")
-    groups = {"day": ("day",), "organization": ("day",), "key": ("day", "user", "key")}.get(
-        by, ("day", by)
-    )
-    spent = await spending(visit, orgs, month, groups, user_id=user_id)
+    groups = {"day": ("day",), "key": ("day", "user", "key")}.get(by, ("day", by))
+    spent = await spending(visit, org_id, month, groups, user_id=user_id)
     columns = ("user_id", "key_id") if by == "key" else (_COLUMN.get(by, "day"),)
     rows = spent.by(*columns)
     if by == "day":
         rows.sort(key=lambda row: str(row["day"]), reverse=True)
-    names = known.names() | await _names(visit, by, rows[:NAMED])
+    names = known.names()
+    names |= await _names(visit, by, [row for row in rows if row[columns[-1]] not in names][:NAMED])
     series = _COLUMN.get(by, "")
     return visit.page(
         "usage.html",
@@ -46,8 +44,6 @@ async def show(visit: Visit) -> Response:
         user_id=user_id,
         user=await visit.get(path("users", user_id)) if user_id else None,
         month=month,
-        partly=not org_id and known.more,
-        most=MOST,
     )
 
 
@@ -72,6 +68,8 @@ def _called(names: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, str]
 
 async def _names(visit: Visit, by: str, rows: list[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
+    if by == "organization":
+        found |= await org_names(visit, {str(row["org_id"]) for row in rows})
     if by in ("user", "key"):
         found |= await emails(visit, {str(row["user_id"]) for row in rows})
     if by == "key":

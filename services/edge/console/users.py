@@ -52,9 +52,7 @@ async def show(visit: Visit) -> Response:
         {"page_size": "50", "page_token": visit.query("page_token")},
     )
     names = {key["key_id"]: key["name"] or key["key_id"] for key in keys["data"]}
-    spent = await spending(
-        visit, [user["org_id"]], current_month(), ("day", "key"), user_id=user_id
-    )
+    spent = await spending(visit, user["org_id"], current_month(), ("day", "key"), user_id=user_id)
     return visit.page(
         "user.html",
         user=user,

@@ -20,7 +20,7 @@ from services.edge.openapi.schemas import page_of, ref
 _OVERVIEW_TAG = "Overview"
 _GROUPS = query(
     "group_by",
-    "Add up by some of day, user, key and model, separated by commas.",
+    "Add up by some of day, user, key, model and organization, separated by commas.",
     {"type": "string", "examples": ["day,model"]},
 )
 
@@ -44,13 +44,13 @@ OVERVIEW: tuple[Operation, ...] = (
     read(
         "/admin/usage",
         "exportUsage",
-        "An organisation's usage by day, user, key and model",
+        "Usage by day, user, key and model",
         page_of("UsageRecord"),
         _OVERVIEW_TAG,
         query=(ORG_ID, MONTH, USER_ID, _GROUPS, formats("json", "csv", "jsonl"), *PAGED),
         formats=("text/csv", "application/x-ndjson"),
-        description="Needs `org_id`, unless the admin key is bound to an organisation. Pages "
-        "may repeat a record; groups and exports hold each once.",
+        description="Of all that the admin key sees, or of one organisation. Records come in the "
+        "order of organisation, day, user, key and model; CSV and JSON lines are streamed.",
     ),
     read(
         "/admin/audit",

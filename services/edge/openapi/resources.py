@@ -164,7 +164,7 @@ ADMIN: dict[str, Schema] = {
     ),
     "UsageRecord": {
         **record(
-            org_id=STRING,
+            org_id=nullable(STRING),
             day=STRING,
             user_id=STRING,
             key_id=STRING,
@@ -174,7 +174,8 @@ ADMIN: dict[str, Schema] = {
             input_tokens=INTEGER,
             output_tokens=INTEGER,
         ),
-        "description": "Grouped answers hold the columns of their groups only.",
+        "description": "Grouped answers hold the columns of their groups only; "
+        "`org_id` is null where a group goes over all organisations.",
         "required": ["org_id", "spent_usd", "request_count", "input_tokens", "output_tokens"],
     },
     "TopUser": record(

@@ -94,10 +94,13 @@ local function add(key, field, delta)
   fields[field] = (fields[field] or 0) + delta
 end
 
-local function flush()
+-- `born` is told each field that was not there before.
+local function flush(born)
   for key, fields in pairs(pending) do
     for field, delta in pairs(fields) do
-      if delta ~= 0 then redis.call('HINCRBY', key, field, int(delta)) end
+      if delta ~= 0 and redis.call('HINCRBY', key, field, int(delta)) == delta and born then
+        born(key, field)
+      end
     end
   end
   for key, states in pairs(buckets) do

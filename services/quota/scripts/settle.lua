@@ -3,7 +3,7 @@
 --
 -- KEYS  1 org quota   2 holds   3 journal
 --       then for each owner: user quota, key quota
---       then for each month: usage records, ranking by cost, ranking by requests
+--       then for each month: usage records, ranking by cost, ranking by requests, index of the records
 --       then for each item: hold
 -- ARGV  1 keep, ms: how long outcomes are remembered and unknown reservations accepted
 --       2 the same for fail-open requests and expired holds   3 number of owners   4 of months
@@ -18,12 +18,12 @@
 --   reservation belongs to the month told, nothing was done; OLD unknown and too old; ALIVE the
 --   lease has not ended; GONE nothing to expire.
 
-local PER_OWNER, PER_MONTH, PER_ARG = 2, 3, 14
+local PER_OWNER, PER_MONTH, PER_ARG = 2, 4, 14
 local now = clock()
 local STATES = {charge = 'settled', release = 'released', expire = 'expired'}
 local FIELDS = {'spent', 'held', 'requests', 'input_tokens', 'output_tokens',
   'cached_input_tokens', 'reasoning_output_tokens', 'grace'}
-local owners, months, ranked, known, leases = {}, {}, {}, {}, {}
+local owners, months, ranked, known, leases, indexes = {}, {}, {}, {}, {}, {}
 
 local function rank(key, user, delta)
   local users = ranked[key]
@@ -198,6 +198,7 @@ end
 for n = 1, month_count do
   months[n] = {name = ARGV[arg + 1], records = KEYS[key + 1], by_cost = KEYS[key + 2],
     by_requests = KEYS[key + 3]}
+  indexes[KEYS[key + 1]] = KEYS[key + 4]
   key, arg = key + PER_MONTH, arg + 1
 end
 local replies = {}
@@ -213,7 +214,10 @@ for n = 1, count do
     end
   end
 end
-flush()
+flush(function(key, field)
+  local name = indexes[key] and string.match(field, '^(.*)|requests$')
+  if name then redis.call('ZADD', indexes[key], 0, name) end
+end)
 for ranking, users in pairs(ranked) do
   for user, delta in pairs(users) do
     if delta ~= 0 then redis.call('ZINCRBY', ranking, int(delta), user) end

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth.v1 import admin_pb2
-from services.auth.admin.desk import Listed, page
+from services.common.paging import Listed, page
 
 runs = st.tuples(st.integers(0, 120), st.integers(0, 5))
 lists = st.lists(runs.map(lambda run: [0] * run[0] + [1] * run[1]), max_size=6)
