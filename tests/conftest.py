@@ -1,6 +1,7 @@
 """What every test may ask for. Each test worker has a Valkey, started as the launcher does it."""
 
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,8 +10,20 @@ from pathlib import Path
 import pytest
 import redis
 import structlog
+from hypothesis import settings
 
 from services.launch import kv
+
+# A busy machine makes an example slow; that is no finding.
+settings.register_profile("gateway", deadline=None)
+settings.load_profile("gateway")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> None:
+    """What is started in the background of a script ignores SIGINT, and so would its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -77,14 +77,30 @@ class Heartbeat:
 
 async def tidy(data_dir: Path, outbox: Outbox, grace: Grace) -> None:
     """Now and then: take in what is abandoned, drop what is old. Runs until cancelled."""
+    gone: frozenset[str] = frozenset()
     while True:
         await asyncio.sleep(TIDY_SECONDS)
         try:
-            for found in slot.abandoned(data_dir):
-                await take_in(found, outbox, grace)
+            gone = await look(data_dir, gone, outbox, grace)
             await asyncio.to_thread(outbox.tidy)
         except OSError as error:
             log.warning("tidy_failed", cause=str(error))
+
+
+async def look(
+    data_dir: Path, gone: frozenset[str], outbox: Outbox, grace: Grace
+) -> frozenset[str]:
+    """Take in what was abandoned at the look before, ``gone``, and still is; answers with the ids
+    of what is abandoned now. An edge that is only being started again finds its own directory, and
+    stays the edge that it was. Raises OSError."""
+    still = set()
+    for found in slot.abandoned(data_dir):
+        if found.edge_id in gone:
+            await take_in(found, outbox, grace)
+        else:
+            still.add(found.edge_id)
+            found.release()
+    return frozenset(still)
 
 
 async def take_in(found: slot.Slot, outbox: Outbox, grace: Grace) -> None:

@@ -22,7 +22,7 @@ from services.edge import grace_file, journal, slot
 from services.edge.grace import Clock, Grace
 from services.edge.grace_book import GraceBook, day_of
 from services.edge.grace_file import GraceFile
-from services.edge.heartbeat import take_in
+from services.edge.heartbeat import look, take_in
 from services.edge.journal import now_ms
 from services.edge.outbox import Outbox
 from tests.waiting import until
@@ -128,6 +128,27 @@ async def test_a_neighbour_books_what_ran_and_what_was_spent_stays_written_down(
     assert journal.segments(gone.path) == []
     book = grace_file.load(gone.path)
     assert (book.used("org_a", day_of(now_ms())), book.open) == (220, {})
+    ours.release()
+
+
+async def test_who_died_a_moment_ago_may_come_back_as_itself(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    gone, ours = slot.take(tmp_path), slot.take(tmp_path)
+    await died(gone.path, ledger)
+    gone.release()
+    outbox = Outbox(ours.path, ledger.send, ledger)
+    neighbour = grace(ours.path, outbox)
+    seen = await look(tmp_path, frozenset(), outbox, neighbour)
+    assert seen == {gone.edge_id} and outbox.pending == 0
+    again = slot.take(tmp_path)
+    assert again.edge_id == gone.edge_id
+    assert await look(tmp_path, seen, outbox, neighbour) == frozenset() and outbox.pending == 0
+    again.release()
+    seen = await look(tmp_path, frozenset(), outbox, neighbour)
+    assert await look(tmp_path, seen, outbox, neighbour) == frozenset()
+    assert await outbox.drain(5) == 0
+    assert set(ledger.booked) == {"r1", "r2"}
     ours.release()
 
 
