@@ -28,8 +28,9 @@ from services.edge.catalog import Catalog, load_catalog
 from services.edge.clients import AuthClient, QuotaClient
 from services.edge.console.routes import console_routes
 from services.edge.dispatch import Dispatch
-from services.edge.grace import Clock, Grace
+from services.edge.grace import Grace
 from services.edge.grace_book import GraceBook
+from services.edge.grace_clock import Clock
 from services.edge.grace_file import GraceFile
 from services.edge.health import Readiness
 from services.edge.heartbeat import Heartbeat
@@ -183,7 +184,7 @@ async def _money(
     every = settings.checkpoint_seconds
     running = Running(ledger.checkpoint, every=every)
     stack.push_async_callback(running.close)
-    heartbeat = Heartbeat(quota.beat, breaker, outbox, grace, every=every)
+    heartbeat = Heartbeat(quota.beat, quota.give_back, breaker, outbox, grace, every=every)
     stack.push_async_callback(heartbeat.close)
     outbox.start()
     running.start()

@@ -135,6 +135,15 @@ class QuotaClient:
         call = self._stub.CheckpointReservations
         return await _call(call, request, self._metadata, BEAT_SECONDS, "quota")
 
+    async def give_back(self, shares: list[quota_pb2.GraceShare]) -> None:
+        """What this edge, which stops, has spent of each of its shares; it keeps nothing else."""
+        request = quota_pb2.CheckpointReservationsRequest(
+            edge_id=self._edge_id, returned_shares=shares, caller_time_ms=_now_ms()
+        )
+        await _call(
+            self._stub.CheckpointReservations, request, self._metadata, BOOK_SECONDS, "quota"
+        )
+
     async def settle(
         self, items: Sequence[quota_pb2.SettleItem]
     ) -> Sequence[quota_pb2.SettleResult]:

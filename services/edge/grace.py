@@ -18,6 +18,7 @@ from gateway.quota.v1 import quota_pb2 as pb
 from services.common.errors import GatewayError
 from services.common.logs import logger
 from services.edge.grace_book import GraceBook, day_of
+from services.edge.grace_clock import Clock
 from services.edge.grace_file import GraceFile
 from services.edge.settlements import DurableSettlements
 
@@ -26,30 +27,11 @@ log = logger("grace")
 FAIL_OPEN = "fail-open"
 SEEN_SECONDS = 3_600.0
 MOST = 1_000
-_SKEW_MS = 2_000
 _AUDIT_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
 
 Audit = Callable[[str, str, str, dict[str, str]], Coroutine[Any, Any, None]]
 """Event id, organisation, action, details. Raises GatewayError."""
-
-
-class Clock:
-    """The wall clock as it was when the ledger found it right, and what has passed since."""
-
-    def __init__(self) -> None:
-        self._offset: float | None = None
-
-    def anchor(self) -> None:
-        self._offset = time.time() - time.monotonic()
-
-    def now_ms(self) -> int | None:
-        """None when the wall clock was set to another time meanwhile."""
-        wall = time.time()
-        if self._offset is None:
-            return int(wall * 1_000)
-        steady = self._offset + time.monotonic()
-        return None if abs(steady - wall) * 1_000 > _SKEW_MS else int(steady * 1_000)
 
 
 class Grace:
@@ -169,6 +151,18 @@ class Grace:
                 self._outbox.submit(one.settlement())
                 resumed += 1
         return resumed
+
+    async def give_up(self) -> list[pb.GraceShare]:
+        """Admit nothing any more; answers with what is spent of each share, once it is on disk that
+        we hold none."""
+        given = self._book.give_up()
+        if self._file is None or not given:
+            return []
+        try:
+            await self._file.save()
+        except OSError:
+            return []
+        return given
 
     async def close(self) -> None:
         if self._closing:

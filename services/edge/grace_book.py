@@ -25,7 +25,6 @@ _PICO_PER_NANO = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    day: str
     nano: int
     expire_ms: int
 
@@ -62,7 +61,8 @@ class Open:
 
 @dataclass(slots=True)
 class GraceBook:
-    shares: dict[str, Share] = field(default_factory=dict)
+    shares: dict[str, dict[str, Share]] = field(default_factory=dict)
+    """By organisation and day: before midnight there is tomorrow's beside today's."""
     prices: dict[str, Price] = field(default_factory=dict)
     spent: dict[str, dict[str, int]] = field(default_factory=dict)
     open: dict[str, Open] = field(default_factory=dict)
@@ -76,8 +76,8 @@ class GraceBook:
         for org in asked:
             self.shares.pop(org, None)
         for told in shares:
-            share = Share(told.day, told.share_nano_usd, told.expire_time_ms)
-            self.shares[told.org_id] = share
+            share = Share(told.share_nano_usd, told.expire_time_ms)
+            self.shares[told.org_id] = {**self.shares.get(told.org_id, {}), told.day: share}
         for price in prices:
             self.prices[price.model] = Price(
                 price.input_price_pico_usd,
@@ -87,11 +87,21 @@ class GraceBook:
             )
         return before != (self.shares, self.prices)
 
+    def give_up(self) -> list[GraceShare]:
+        """Hold no shares any more; answers with what is spent of each."""
+        spent = [
+            GraceShare(org_id=org, day=day, share_nano_usd=self.used(org, day))
+            for org, days in self.shares.items()
+            for day in days
+        ]
+        self.shares = {}
+        return spent
+
     def left(self, org: str, now_ms: int) -> int:
         """What may still be spent today."""
-        share = self.shares.get(org)
         day = day_of(now_ms)
-        if share is None or share.day != day or now_ms >= share.expire_ms:
+        share = self._share(org, day)
+        if share is None or now_ms >= share.expire_ms:
             return 0
         if day == self.barred:
             return 0
@@ -131,8 +141,8 @@ class GraceBook:
         one, price = self.open[rid], self.prices.get(model)
         if price is None:
             return -1, one.held
-        share = self.shares.get(one.org)
-        total = share.nano if share is not None and share.day == one.day else 0
+        share = self._share(one.org, one.day)
+        total = share.nano if share is not None else 0
         left = total - self.used(one.org, one.day) + one.held
         output = min(want, self._affordable(price, bound, left))
         held = max(one.held, price.nano(_with_output(bound, max(output, 0))) if output >= 0 else 0)
@@ -164,12 +174,18 @@ class GraceBook:
         """Raises ValueError, KeyError or TypeError for what ``dump`` did not write."""
         told: dict[str, Any] = json.loads(data)
         return cls(
-            shares={org: Share(**share) for org, share in told["shares"].items()},
+            shares={
+                org: {day: Share(**share) for day, share in days.items()}
+                for org, days in told["shares"].items()
+            },
             prices={model: Price(**price) for model, price in told["prices"].items()},
             spent=told["spent"],
             open={rid: Open(**one) for rid, one in told["open"].items()},
             barred=told["barred"],
         )
+
+    def _share(self, org: str, day: str) -> Share | None:
+        return self.shares.get(org, {}).get(day)
 
     @staticmethod
     def _affordable(price: Price, bound: TokenUsage, left: int) -> int:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.quota.v1.quota_pb2 import CheckpointReservationsResponse
+from gateway.quota.v1.quota_pb2 import CheckpointReservationsResponse, GraceShare
 from services.common.errors import GatewayError
 from services.common.logs import logger
 from services.edge import grace_file, journal, slot
@@ -25,12 +25,23 @@ _GATHER_SECONDS = 0.02
 Beat = Callable[[list[str], list[str]], Awaitable[CheckpointReservationsResponse]]
 """Organisations that want a share, models that want a price. Raises GatewayError."""
 
+GiveBack = Callable[[list[GraceShare]], Awaitable[None]]
+"""What is spent of the shares we held. Raises GatewayError."""
+
 
 class Heartbeat:
     def __init__(
-        self, beat: Beat, breaker: Breaker, outbox: Outbox, grace: Grace, *, every: float
+        self,
+        beat: Beat,
+        give_back: GiveBack,
+        breaker: Breaker,
+        outbox: Outbox,
+        grace: Grace,
+        *,
+        every: float,
     ) -> None:
         self._beat = beat
+        self._give_back = give_back
         self._breaker = breaker
         self._outbox = outbox
         self._grace = grace
@@ -50,6 +61,16 @@ class Heartbeat:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._breaker.open:  # in an outage whoever comes after us on this disk needs them
+            await self._part()
+
+    async def _part(self) -> None:
+        """Our shares are for whoever takes our place, today."""
+        try:
+            if given := await self._grace.give_up():
+                await self._give_back(given)
+        except GatewayError as error:
+            log.warning("shares_not_returned", cause=str(error))
 
     async def beat(self) -> None:
         """Once. Raises GatewayError."""

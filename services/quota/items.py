@@ -20,6 +20,10 @@ KEEP_MS = 60 * 60_000
 KEEP_LONG_MS = 7 * 24 * 60 * 60_000
 """The same for fail-open requests and expired holds, whose settles may come late."""
 
+SHARES_AHEAD_MS = 6 * 60 * 60_000
+"""So long before midnight tomorrow's fail-open shares go out: an outage over midnight that begins
+later does not end fail-open. Earlier, they would be those of edges that may be gone by then."""
+
 NOTHING = "0 0 0 0 0 0 0 0"
 
 

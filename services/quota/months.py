@@ -4,6 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def month_of(ms: int) -> str:
@@ -23,6 +24,10 @@ def day_end_ms(day: str) -> int:
     """Unix milliseconds at which the day after ``day`` begins."""
     after = date.fromisoformat(day) + timedelta(days=1)
     return int(datetime(after.year, after.month, after.day, tzinfo=UTC).timestamp()) * 1000
+
+
+def is_day(text: str) -> bool:
+    return _DAY.fullmatch(text) is not None
 
 
 def is_month(text: str) -> bool:

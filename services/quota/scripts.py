@@ -14,6 +14,7 @@ class Scripts:
     checkpoint: Script
     settle: Script
     share: Script
+    giveback: Script
     reset: Script
     snapshot: Script
     archive: Script

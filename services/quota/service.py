@@ -12,6 +12,7 @@ from services.common import keys
 from services.common.errors import InvalidField
 from services.quota import lines, wire
 from services.quota.items import (
+    SHARES_AHEAD_MS,
     SKEW_MS,
     Checked,
     Checkpoint,
@@ -22,12 +23,11 @@ from services.quota.items import (
     Settle,
     Settled,
 )
-from services.quota.months import day_end_ms, day_of, next_start_ms
+from services.quota.months import day_end_ms, day_of, is_day, next_start_ms
 from services.quota.prices import PriceBook, Unpriced
 from services.quota.store import LedgerStore
 
 MAX_ITEMS = 1_000
-_HOUR_MS = 3_600_000
 _RETRY_MS = {"BUDGET_HELD": 2_000, "CLOCK_SKEW": 1_000}
 _TOO_OLD = "This reservation is unknown and older than the replay window"
 _STATES = {
@@ -82,8 +82,9 @@ class QuotaService(rpc.QuotaServiceServicer):
     ) -> pb.CheckpointReservationsResponse:
         if not keys.is_id(request.edge_id):
             raise InvalidField("edge_id", "is required: 1 to 64 letters, digits, _ or -")
-        for field in ("share_org_ids", "price_models"):
+        for field in ("share_org_ids", "price_models", "returned_shares"):
             _bounded(field, getattr(request, field))
+        await self._take_back(request)
         read = self._read(request.items, wire.checkpoint)
         notes = [note for note in read if isinstance(note, Checkpoint)]
         for note in notes:
@@ -141,8 +142,7 @@ class QuotaService(rpc.QuotaServiceServicer):
             return []
         live = await self._store.live_edges(request.edge_id, now)
         edges = max(live, self._min_edges)
-        # In the last hour tomorrow's shares go out, too: an outage may begin before midnight.
-        days = dict.fromkeys((day_of(now), day_of(now + _HOUR_MS)))
+        days = dict.fromkeys((day_of(now), day_of(now + SHARES_AHEAD_MS)))
         wanted = [(org, day) for org in orgs for day in days]
         given = await asyncio.gather(
             *(self._store.share(org, request.edge_id, edges, day) for org, day in wanted)
@@ -152,6 +152,16 @@ class QuotaService(rpc.QuotaServiceServicer):
             for (org, day), share in zip(wanted, given, strict=True)
             if share is not None
         ]
+
+    async def _take_back(self, request: pb.CheckpointReservationsRequest) -> None:
+        edge, at = request.edge_id, request.caller_time_ms
+        if request.returned_shares:
+            await self._store.leave(edge)
+        for share in request.returned_shares:
+            if not (keys.is_id(share.org_id) and is_day(share.day)):
+                raise InvalidField("returned_shares", "are shares that were handed out")
+            spent = max(0, share.share_nano_usd)
+            await self._store.give_back(share.org_id, edge, share.day, spent, at)
 
     def _model_prices(self, models: Iterable[str]) -> list[pb.ModelPrice]:
         found = []

@@ -16,6 +16,7 @@ from services.quota.items import (
     KEEP_LONG_MS,
     KEEP_MS,
     LEASE_MS,
+    SHARES_AHEAD_MS,
     SKEW_MS,
     Checked,
     Checkpoint,
@@ -77,9 +78,15 @@ class LedgerStore:
             keys.grace_shares(org, day),
             keys.grace_shares(org, day_before(day)),
         ]
-        args: list[str | int] = [edge, edges, day, _DAYS_KEPT_MS]
+        args: list[str | int] = [edge, edges, day, _DAYS_KEPT_MS, SHARES_AHEAD_MS]
         code, share = await self._door.run(self._scripts.share, names, args)
         return int(share) if code == "SHARE" else None
+
+    async def give_back(self, org: str, edge: str, day: str, spent: int, caller_ms: int) -> int:
+        """What ``edge``, which stops, has not spent of its share; it is free for others."""
+        args: list[str | int] = [edge, spent, caller_ms, SKEW_MS]
+        names = [keys.grace_shares(org, day)]
+        return int(await self._door.run(self._scripts.giveback, names, args))
 
     async def live_edges(self, edge: str, now_ms: int) -> int:
         """Notes that ``edge`` is alive and answers how many are."""
@@ -90,6 +97,10 @@ class LedgerStore:
             return int(await kv.zcard(keys.EDGES))
 
         return await self._door.ask(note)
+
+    async def leave(self, edge: str) -> None:
+        """Notes that ``edge`` is gone."""
+        await self._door.ask(lambda kv: kv.zrem(keys.EDGES, edge))
 
     async def epoch(self) -> str:
         """Changes with every restart and every failover of the KV, and with every node of it that

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from services.edge import clients
-from services.edge.grace import Clock
+from services.edge.grace_clock import Clock
 from tests.edge.world import World
 
 ASK: dict[str, Any] = {

@@ -23,16 +23,19 @@ DAY = 86_400_000
 SEED = 20261123
 
 
-def told(book: GraceBook, nano: int, *, at: int = NOON, org: str = "org_a") -> None:
+def share(nano: int, *, at: int = NOON, org: str = "org_a") -> GraceShare:
     end = (at // DAY + 1) * DAY
-    share = GraceShare(org_id=org, day=day_of(at), share_nano_usd=nano, expire_time_ms=end)
+    return GraceShare(org_id=org, day=day_of(at), share_nano_usd=nano, expire_time_ms=end)
+
+
+def told(book: GraceBook, nano: int, *, at: int = NOON, org: str = "org_a") -> None:
     price = ModelPrice(
         model="m/m",
         input_price_pico_usd=1_000,
         output_price_pico_usd=3_000,
         request_price_pico_usd=500,
     )
-    book.hear([org], [share], [price])
+    book.hear([org], [share(nano, at=at, org=org)], [price])
 
 
 def item(
@@ -94,6 +97,22 @@ def test_what_was_not_used_can_be_spent_again_and_what_was_used_cannot(book: Gra
 def test_a_share_is_for_its_own_day(book: GraceBook, now: int) -> None:
     told(book, 10_000)
     assert not admit(book, item("r1"), now)
+
+
+def test_before_midnight_todays_share_and_tomorrows_pay_each_for_its_own_day(
+    book: GraceBook, tmp_path: Path
+) -> None:
+    told(book, 400)
+    both = [share(400), share(700, at=NOON + DAY)]
+    assert book.hear(["org_a"], both, [])
+    assert not book.hear(["org_a"], both, [])
+    grace_file.replace(tmp_path / grace_file.NAME, book.dump())
+    book = grace_file.load(tmp_path)
+    assert [book.left("org_a", NOON + day * DAY) for day in (0, 1, 2)] == [400, 700, 0]
+    assert admit(book, item("r1")), "an outage that begins before midnight"
+    assert admit(book, item("r2"), NOON + DAY), "and is not over after it"
+    assert [book.left("org_a", NOON + day * DAY) for day in (0, 1)] == [89, 389]
+    assert book.extend("r1", "m/m", item("r1").bound, 120) == (120, 371)
 
 
 def test_an_organisation_the_ledger_names_no_more_has_nothing(book: GraceBook) -> None:

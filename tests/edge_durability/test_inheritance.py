@@ -10,6 +10,7 @@ import pytest
 from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1.quota_pb2 import (
     SETTLE_OUTCOME_CHARGED,
+    CheckpointReservationsResponse,
     GraceShare,
     ModelPrice,
     Owner,
@@ -19,10 +20,12 @@ from gateway.quota.v1.quota_pb2 import (
     TokenUsage,
 )
 from services.edge import grace_file, journal, slot
-from services.edge.grace import Clock, Grace
+from services.edge.breaker import Breaker
+from services.edge.grace import Grace
 from services.edge.grace_book import GraceBook, day_of
+from services.edge.grace_clock import Clock
 from services.edge.grace_file import GraceFile
-from services.edge.heartbeat import look, take_in
+from services.edge.heartbeat import Heartbeat, look, take_in
 from services.edge.journal import now_ms
 from services.edge.outbox import Outbox
 from tests.waiting import until
@@ -226,6 +229,38 @@ async def test_the_book_keeps_a_request_until_the_outbox_has_it_on_disk(tmp_path
     await until(lambda: not grace_file.load(tmp_path).open)
     assert grace_file.load(tmp_path).used("org_a", day_of(now_ms())) == 5
     await made.close()
+
+
+@pytest.mark.parametrize("outage", [False, True])
+async def test_an_edge_that_stops_gives_back_what_it_has_not_spent_but_in_an_outage(
+    tmp_path: Path, ledger: Ledger, outage: bool
+) -> None:
+    outbox = Outbox(tmp_path, ledger.send, ledger)
+    made, breaker, told = grace(tmp_path, outbox), Breaker("quota"), list[GraceShare]()
+    await shared(made, 300)
+    assert await made.admit(OPEN, item("r1")) is not None
+
+    async def give_back(shares: list[GraceShare]) -> None:
+        assert grace_file.load(tmp_path).shares == {}, "on disk before others may have it"
+        told.extend(shares)
+
+    async def beat(orgs: list[str], models: list[str]) -> CheckpointReservationsResponse:
+        return CheckpointReservationsResponse()
+
+    heartbeat = Heartbeat(beat, give_back, breaker, outbox, made, every=5)
+    if outage:
+        breaker.failed(1.0)
+    await heartbeat.close()
+    today = day_of(now_ms())
+    left = grace_file.load(tmp_path)
+    assert left.used("org_a", today) == 110
+    if outage:
+        assert told == [] and left.left("org_a", now_ms()) == 190
+    else:
+        assert [(s.org_id, s.day, s.share_nano_usd) for s in told] == [("org_a", today, 110)]
+        assert left.left("org_a", now_ms()) == 0
+    await made.close()
+    await outbox.drain(1)
 
 
 async def test_who_fails_closed_has_no_share(tmp_path: Path, ledger: Ledger) -> None:

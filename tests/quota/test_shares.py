@@ -4,8 +4,10 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import grpc
 import pytest
 
+from gateway.quota.v1 import quota_pb2 as pb
 from services.common import keys
 from services.quota import scripts
 from services.quota.months import day_of
@@ -118,9 +120,59 @@ async def test_shares_come_with_checkpoints_and_end_with_the_day(ledger: World, 
         assert answer.shares[0].day == day_of(now_ms())
 
 
-async def test_tomorrows_shares_go_out_in_the_last_hour(clocked: World) -> None:
+async def test_an_edge_that_stops_leaves_what_it_has_not_spent_to_those_who_come(
+    clocked: World,
+) -> None:
+    org, day = await fail_open(clocked, 100), await at(clocked, NOON)
+    store = clocked.store
+    for _ in range(2):
+        shares = [await store.share(org, edge, 1, day) for edge in ("a", "b")]
+    assert shares == [50, 50]
+    assert await store.give_back(org, "a", day, 0, NOON - 2_001) == 0, "a may be back by now"
+    assert await store.give_back(org, "a", day, 0, NOON) == 50
+    assert await store.give_back(org, "a", day, 0, NOON) == 0
+    assert await store.give_back(org, "b", day, 20, NOON) == 30
+    assert await store.give_back(org, "b", day, 30, NOON) == 0, "20 are gone for good"
+    assert await store.give_back(org, "unknown", day, 0, NOON) == 0
+    parts = [await store.share(org, edge, 1, day) for _ in range(2) for edge in ("c", "b")]
+    assert parts == [0, 50, 50, 50]
+    assert await store.share(org, "d", 1, day) == 0
+
+
+async def test_a_rolling_restart_under_new_names_keeps_the_days_budget_usable(
+    clocked: World,
+) -> None:
+    org, day = await fail_open(clocked, 900), await at(clocked, NOON)
+    for _ in range(5):
+        edges = [name("edge") for _ in range(3)]
+        for _ in range(2):
+            shares = [await clocked.store.share(org, edge, 1, day) for edge in edges]
+        assert shares == [300] * 3
+        for edge in edges:
+            await clocked.store.give_back(org, edge, day, 0, NOON)
+
+
+async def test_who_gives_its_shares_back_is_not_reckoned_with_any_more(
+    ledger: World, rpc: Rpc
+) -> None:
+    org, edge = await fail_open(ledger, 900), name("edge")
+    for _ in range(2):
+        answer = await rpc.checkpoint(edge_id=edge, share_org_ids=[org])
+    day = answer.shares[0].day
+    assert await ledger.kv.hget(keys.grace_shares(org, day), edge) != "0"
+    given = [pb.GraceShare(org_id=org, day=share.day, share_nano_usd=0) for share in answer.shares]
+    await rpc.checkpoint(edge_id=edge, returned_shares=given)
+    assert not await ledger.kv.hexists(keys.grace_shares(org, day), edge)
+    assert await ledger.kv.zscore(keys.EDGES, edge) is None
+    odd = [pb.GraceShare(org_id="{x}", day=day), pb.GraceShare(org_id=org, day="today")]
+    for share in odd:
+        with pytest.raises(grpc.aio.AioRpcError, match="returned_shares"):
+            await rpc.checkpoint(edge_id=edge, returned_shares=[share])
+
+
+async def test_tomorrows_shares_go_out_six_hours_before_midnight(clocked: World) -> None:
     org = await fail_open(clocked, 100)
-    for now, days in ((NOON, 1), (NOON + 11 * 3_600_000, 2)):
+    for now, days in ((NOON, 1), (NOON + 6 * 3_600_000 - 1, 1), (NOON + 6 * 3_600_000, 2)):
         await at(clocked, now)
         async with serving(clocked, clock=lambda now=now: now) as rpc:  # type: ignore[misc]
             answer = await rpc.checkpoint(edge_id="e", share_org_ids=[org], caller_time_ms=now)

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from services.edge.grace_book import day_of
 from services.edge.journal import now_ms
 from services.edge.outbox_log import restore
 from tests.system.accounts import booked, open_holds
@@ -66,7 +67,7 @@ class Stage:
         paths = list(Path(self.fleet.directory).glob("edge-0/edges/*/grace.json"))
         if not paths:
             return False
-        share = self.book()["shares"].get(org)
+        share = self.book()["shares"].get(org, {}).get(day_of(now_ms()))
         return share is not None and share["nano"] == nano
 
     def kept(self) -> int:

@@ -165,9 +165,10 @@ def _until_asked_again(made: Fleet, edge: int, key: str) -> int:
 
 def _share(made: Fleet, edge: int, org: str) -> int:
     for path in Path(made.directory).glob(f"edge-{edge}/edges/*/grace.json"):
-        told = json.loads(path.read_text())["shares"].get(org)
-        if told is not None and told["day"] == datetime.now(UTC).strftime("%Y-%m-%d"):
-            return int(told["nano"])
+        shares = json.loads(path.read_text())["shares"].get(org, {})
+        today = shares.get(datetime.now(UTC).strftime("%Y-%m-%d"))
+        if today is not None:
+            return int(today["nano"])
     return 0
 
 

@@ -1,8 +1,8 @@
 -- share: hand out one edge's part of an organisation's fail-open budget of one UTC day.
 --
 -- KEYS  1 org config   2 shares of the day   3 shares of the day before
--- ARGV  1 edge   2 edges to reckon with, at least   3 the day: today, or tomorrow in the last hour
---       4 how long shares are kept, ms
+-- ARGV  1 edge   2 edges to reckon with, at least   3 the day: today, or tomorrow in the last hours
+--       4 how long shares are kept, ms   5 how long before its day a share is handed out, ms
 -- Answers {code, share nano-USD}: SHARE; NONE the organisation fails closed or is not active; DAY
 --   the KV is in another day.
 --
@@ -14,7 +14,7 @@
 -- was lowered below what is handed out.
 
 local now = clock()
-if ARGV[3] ~= day_of(now) and ARGV[3] ~= day_of(now + 3600000) then return {'DAY', 0} end
+if ARGV[3] ~= day_of(now) and ARGV[3] ~= day_of(now + ARGV[5]) then return {'DAY', 0} end
 local c = redis.call('HMGET', KEYS[1], 'status', 'failure_mode', 'fallback_daily')
 if c[1] ~= 'active' or c[2] ~= 'fail-open' then return {'NONE', 0} end
 
