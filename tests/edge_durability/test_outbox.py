@@ -171,6 +171,7 @@ async def test_an_organisation_whose_kv_is_away_holds_nobody_up(
         outbox.submit(one)
     await until(lambda: len(ledger.booked) == 450)
     assert outbox.pending >= 50
+    await outbox.flushed()
     again = Ledger()
     second = made(tmp_path, again)  # died now: nothing that waits is lost
     second.start()
