@@ -27,6 +27,8 @@ from services.edge.settlements import FIRST_PAUSE, LONGEST_PAUSE, MOST_AT_ONCE, 
 log = logger("outbox")
 
 _TRIES = 5
+_SOON_MS = 60_000
+"""What is booked within this time needs no note of how old it is."""
 
 
 class _Waiting(NamedTuple):
@@ -50,7 +52,10 @@ class Outbox:
         self._sender: asyncio.Task[None] | None = None
         self._replay: asyncio.Task[None] | None = None
         self._epoch = ""
-        kept = restore(directory, self._clock()) if directory else Kept([], [], 0)
+        now = self._clock()
+        kept = restore(directory, now) if directory else Kept([], [], 0, now)
+        self._late = deque([(now, kept.oldest_ms)])
+        """When items were booked that had waited, and when the oldest of them was handed over."""
         self._number = kept.highest
         self._journal = Journal(directory, clock=clock) if directory else None
         self._again = kept.booked
@@ -108,10 +113,14 @@ class Outbox:
 
     def tidy(self) -> None:
         """Delete from the disk what is old and booked."""
-        if self._journal is not None:
-            since = self._clock() - KEPT_MS
-            oldest = self._queue[0].time_ms if self._queue else since
-            self._journal.forget(min(since, oldest))
+        if self._journal is None or self._journal.failing:
+            return
+        since = self._clock() - KEPT_MS
+        while self._late and self._late[0][0] < since:
+            self._late.popleft()
+        waiting = self._queue[0].time_ms if self._queue else since
+        late = min((handed_over for _, handed_over in list(self._late)), default=since)
+        self._journal.forget(min(since - _SOON_MS, waiting, late))
 
     async def drain(self, seconds: float) -> int:
         """Wait until everything is booked, at most ``seconds``; answers with how many are not.
@@ -145,6 +154,9 @@ class Outbox:
                 await self._deliver([waiting.item for waiting in batch])
                 for _ in batch:
                     self._queue.popleft()
+                now, oldest = self._clock(), batch[0].time_ms
+                if now - oldest > _SOON_MS:
+                    self._late.append((now, oldest))
                 if self._journal is not None:
                     self._journal.append(outbox_log.booked(batch[-1].number))
         finally:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from bisect import bisect_left
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from services.edge import journal
 log = logger("outbox")
 
 KEPT_MS = 10 * 60_000
-"""How long booked items are kept to be sent again."""
+"""How long items are kept, from when they are booked, to be sent again."""
 
 _KIND = struct.Struct("<BQ")
 _HANDED_OVER, _BOOKED = 1, 2
@@ -22,28 +23,33 @@ _REFUSED = "refused.jsonl"
 
 
 class Kept(NamedTuple):
-    """What a journal holds: items not booked yet, items booked lately, the highest number."""
+    """What a journal holds: items not booked yet, items booked lately, the highest number, and when
+    the oldest of the items was handed over."""
 
     waiting: list[SettleItem]
     booked: list[SettleItem]
     highest: int
+    oldest_ms: int
 
 
 def restore(directory: Path, now_ms: int) -> Kept:
     found: dict[int, tuple[int, bytes]] = {}
-    done = 0
+    marks, times = [0], [0]
     for record in journal.read(directory):
         kind, number = _KIND.unpack_from(record.body)
-        if kind == _BOOKED:
-            done = max(done, number)
-        else:
+        if kind != _BOOKED:
             found[number] = (record.time_ms, record.body[_KIND.size :])
-    since = now_ms - KEPT_MS
-    late = [body for n, (time_ms, body) in found.items() if n <= done and time_ms > since]
+        elif number > marks[-1]:
+            marks.append(number)
+            times.append(record.time_ms)
+    done, since = marks[-1], now_ms - KEPT_MS
+    waiting = [n for n in found if n > done]
+    booked = [n for n in found if n <= done and times[bisect_left(marks, n)] > since]
     return Kept(
-        [SettleItem.FromString(body) for n, (_, body) in found.items() if n > done],
-        [SettleItem.FromString(body) for body in late],
+        [SettleItem.FromString(found[n][1]) for n in waiting],
+        [SettleItem.FromString(found[n][1]) for n in booked],
         max([done, *found]),
+        min((found[n][0] for n in (*waiting, *booked)), default=now_ms),
     )
 
 

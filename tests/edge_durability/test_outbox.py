@@ -1,8 +1,10 @@
 """What the outbox promises: everything handed over is booked, by this process or by the next."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,21 @@ class Ledger:
 
     def settled(self, outcome: str) -> None:
         self.outcomes[outcome] += 1
+
+
+@dataclass
+class FakeClock:
+    now: int = field(default_factory=journal.now_ms)
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def age(directory: Path, clock: FakeClock) -> None:
+    """Make the files as old as their newest record says."""
+    for path in journal.segments(directory):
+        written = max((record.time_ms for record in journal._read(path)), default=clock.now)
+        os.utime(path, (written / 1_000, written / 1_000))
 
 
 def item(number: int) -> SettleItem:
@@ -144,6 +161,42 @@ async def test_what_is_older_than_the_window_is_not_sent_again(
     second.start()
     assert await second.drain(10) == 0
     assert ledger.asked == {"r1": 1}
+
+
+async def test_what_waited_out_an_outage_is_kept_as_long_as_what_did_not(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    clock, minute = FakeClock(), 60_000
+    outbox = Outbox(tmp_path, ledger.send, ledger, clock=clock)
+    assert outbox._journal is not None
+    outbox._journal._segment_bytes = 1  # each batch has a file of its own
+    outbox.heard("one")
+    ledger.away = True
+    outbox.submit(item(1))
+    await outbox.flushed()
+    clock.now += 3 * outbox_log.KEPT_MS
+    ledger.away = False
+    await until(lambda: not outbox.pending)
+    await outbox.flushed()
+    for waited in (0, outbox_log.KEPT_MS - minute):
+        clock.now += waited
+        again = Outbox(tmp_path, ledger.send, ledger, clock=clock)
+        again.submit(item(2))  # into a segment of its own
+        await until(lambda again=again: not again.pending)  # type: ignore[misc]
+        await again.flushed()
+        for one in (outbox, again):
+            age(tmp_path, clock)
+            one.tidy()
+        ledger.booked.clear()  # a KV that lost its last moments, as KVs do that come back
+        again.heard("one")
+        again.heard(f"two, after {waited}")
+        assert await again.drain(10) == 0
+        assert "r1" in ledger.booked
+    clock.now += 2 * outbox_log.KEPT_MS
+    age(tmp_path, clock)
+    outbox.tidy()
+    assert outbox_log.restore(tmp_path, clock.now).booked == []
+    await outbox.drain(1)
 
 
 async def test_an_item_the_ledger_refuses_is_set_aside_and_holds_nobody_up(
