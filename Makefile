@@ -8,14 +8,19 @@ PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
 GRPCURL_VERSION := v1.9.4
 KUSTOMIZE_VERSION := v5.8.2
 NODE_PACKAGES := tests/clients/node
+PYTHON_CLIENTS := .tools/python-clients
+PYTHON_CLIENTS_LOCK := tests/clients/python/requirements.lock
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 export UV_PYTHON_DOWNLOADS := never
 
 ifneq ($(UV),)
-INSTALL = uv pip install --quiet --python $(BIN)/python
+INSTALL_INTO = uv pip install --quiet --python $(1)/bin/python
+VENV = uv venv --quiet --python $(BIN)/python
 else
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL_INTO = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+VENV = $(BIN)/python -m venv
 endif
+INSTALL = $(call INSTALL_INTO,.venv)
 
 .PHONY: help run dev test lint format codegen bench torture certs tools tools-browser lock clean
 
@@ -56,7 +61,7 @@ certs: .venv/.runtime ## certificates for mTLS, in .gateway/certs
 	@mkdir -p -m 700 .gateway
 	@$(BIN)/python -m services.common.certs .gateway/certs
 
-tools: ## fetch grpcurl, kustomize (needs Go) and Node's client libraries (needs npm)
+tools: $(BIN)/python ## fetch grpcurl, kustomize (needs Go), client libraries for Python and Node (needs npm)
 	@for tool in grpcurl=github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION) \
 	        kustomize=sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION); do \
 	    name="$${tool%%=*}"; module="$${tool#*=}"; \
@@ -68,6 +73,9 @@ tools: ## fetch grpcurl, kustomize (needs Go) and Node's client libraries (needs
 	    echo "Node's client libraries are in $(NODE_PACKAGES)/node_modules"; \
 	elif command -v npm >/dev/null; then npm ci --silent --no-progress --prefix $(NODE_PACKAGES); \
 	else echo "No npm here: the tests with Node's client libraries are skipped."; fi
+	@if [ $(PYTHON_CLIENTS)/.installed -nt $(PYTHON_CLIENTS_LOCK) ]; then echo "Python's client libraries are in $(PYTHON_CLIENTS)"; \
+	else rm -rf $(PYTHON_CLIENTS) && $(VENV) $(PYTHON_CLIENTS) && \
+	    $(call INSTALL_INTO,$(PYTHON_CLIENTS)) --require-hashes -r $(PYTHON_CLIENTS_LOCK) && touch $(PYTHON_CLIENTS)/.installed; fi
 
 tools-browser: ## install Chromium for the console's tests (needs root and apt-get)
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then echo "chromium is installed"; \
@@ -85,6 +93,9 @@ lock: ## resolve the dependencies of pyproject.toml into the hashed locks (needs
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	    --custom-compile-command "make lock" pyproject.toml --extra otel -c requirements.lock \
 	    -o requirements-otel.lock > /dev/null
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    --custom-compile-command "make lock" tests/clients/python/requirements.in \
+	    -o $(PYTHON_CLIENTS_LOCK) > /dev/null
 
 clean: ## remove what was made: .venv, gen, caches (the data in .gateway stays)
 	rm -rf .venv gen build dist *.egg-info .tools .pytest_cache .mypy_cache .ruff_cache \

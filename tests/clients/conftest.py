@@ -1,4 +1,5 @@
-"""One gateway for the client libraries; and the Node packages, where they are installed."""
+"""One gateway for the client libraries; and those of other environments, where they are
+installed."""
 
 import os
 import shutil
@@ -7,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.node_client import NodeClient
 from tests.clients.raw_upstream import RawUpstream, raw_upstream
+from tests.clients.runner import Runner
 from tests.edge.world import World, world
 
-PACKAGES = Path(__file__).parent / "node"
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +30,23 @@ def gateway(kv_url: str, upstream: RawUpstream) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def node() -> NodeClient:
-    """Skips where Node or the packages are missing; with CI set they must be there."""
+def node() -> Runner:
     program = shutil.which("node")
-    missing = "Node" if program is None else "the Node packages: make tools installs them"
-    if program is None or not (PACKAGES / "node_modules" / "openai").is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"CI is without {missing}")
-        pytest.skip(f"There is no {missing}.")
-    return NodeClient(program, PACKAGES)
+    there = (HERE / "node" / "node_modules" / "openai").is_dir()
+    return _runner(program if there else None, "node")
+
+
+@pytest.fixture(scope="session")
+def python() -> Runner:
+    program = HERE.parents[1] / ".tools" / "python-clients" / "bin" / "python"
+    return _runner(str(program) if program.exists() else None, "python")
+
+
+def _runner(program: str | None, folder: str) -> Runner:
+    """Skips where the libraries are missing; with CI set they must be there."""
+    if program is not None:
+        return Runner(program, HERE / folder)
+    missing = f"The client libraries of tests/clients/{folder} are missing: make tools"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.clients.node_client import NodeClient
 from tests.clients.relay import relayed
+from tests.clients.runner import Runner
 from tests.edge.world import USD, Member, World
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,7 +30,7 @@ def run(command: list[str], gateway: World, member: Member) -> str:
         env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **told},
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=90,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -71,8 +71,16 @@ def test_langchain(gateway: World, member: Member) -> None:
     assert settled(gateway, member) == 3
 
 
-def test_the_node_client(gateway: World, member: Member, node: NodeClient, tmp_path: Path) -> None:
-    (tmp_path / "node_modules").symlink_to(node.packages / "node_modules")
+@pytest.mark.timeout(120)
+def test_llamaindex(gateway: World, member: Member, python: Runner) -> None:
+    out = run([python.program, str(EXAMPLES / "llamaindex_chat.py")], gateway, member)
+    assert out.splitlines()[:2] == [HELLO, HELLO]
+    assert out.endswith(" numbers\n")
+    assert settled(gateway, member) == 3
+
+
+def test_the_node_client(gateway: World, member: Member, node: Runner, tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(node.folder / "node_modules")
     script = tmp_path / "node_client.mjs"
     script.write_text((EXAMPLES / "node_client.mjs").read_text())
     out = run([node.program, "--preserve-symlinks-main", str(script)], gateway, member)
@@ -80,7 +88,7 @@ def test_the_node_client(gateway: World, member: Member, node: NodeClient, tmp_p
     assert settled(gateway, member) == 2
 
 
-def codex(url: str, key: str, node: NodeClient, home: Path) -> list[dict[str, object]]:
+def codex(url: str, key: str, node: Runner, home: Path) -> list[dict[str, object]]:
     """What Codex tells of one turn."""
     text = (EXAMPLES / "codex.toml").read_text()
     assert text.count(ADDRESS) == 1
@@ -88,7 +96,7 @@ def codex(url: str, key: str, node: NodeClient, home: Path) -> list[dict[str, ob
     (home / "config.toml").write_text(text.replace(ADDRESS, url))
     done = node.call(
         [
-            str(node.packages / "node_modules" / ".bin" / "codex"),
+            str(node.folder / "node_modules" / ".bin" / "codex"),
             *("exec", "--skip-git-repo-check", "--json", HELLO),
         ],
         {"CODEX_HOME": str(home), "HOME": str(home), "GATEWAY_API_KEY": key},
@@ -97,7 +105,7 @@ def codex(url: str, key: str, node: NodeClient, home: Path) -> list[dict[str, ob
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def test_codex(gateway: World, member: Member, node: NodeClient, tmp_path: Path) -> None:
+def test_codex(gateway: World, member: Member, node: Runner, tmp_path: Path) -> None:
     events = codex(gateway.url, member.key, node, tmp_path)  # "codex.toml"
     assert events[-1]["type"] == "turn.completed", events
     said = [e["item"] for e in events if e["type"] == "item.completed"]
@@ -108,7 +116,7 @@ def test_codex(gateway: World, member: Member, node: NodeClient, tmp_path: Path)
 
 
 def test_r3_codex_asks_once_when_the_budget_is_used_up(
-    gateway: World, node: NodeClient, tmp_path: Path
+    gateway: World, node: Runner, tmp_path: Path
 ) -> None:
     broke = gateway.member(limit=0)
     with relayed(gateway.url) as relay:

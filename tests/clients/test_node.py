@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.node_client import NodeClient
+from tests.clients.runner import Runner
 from tests.edge.world import Member, World
 
 HELLO = "Hello there"
@@ -26,7 +26,7 @@ def outcomes(gateway: World, member: Member) -> tuple[int, list[str]]:
     return len(entries), sorted({flag for entry in entries for flag in entry.flags})
 
 
-def test_openai_every_endpoint(gateway: World, member: Member, node: NodeClient) -> None:
+def test_openai_every_endpoint(gateway: World, member: Member, node: Runner) -> None:
     out = node.run("openai.mjs", gateway, member)
     assert "simulator/echo" in out["models"]
     assert out["model"] == "simulator/echo"
@@ -45,7 +45,7 @@ def test_openai_every_endpoint(gateway: World, member: Member, node: NodeClient)
 
 
 def test_r3_openai_asks_once_when_the_budget_is_used_up(
-    gateway: World, broke: Member, node: NodeClient
+    gateway: World, broke: Member, node: Runner
 ) -> None:
     for name, error in node.run("openai.mjs", gateway, broke, "refused").items():
         assert error["asked"] == 1, name
@@ -53,7 +53,7 @@ def test_r3_openai_asks_once_when_the_budget_is_used_up(
 
 
 def test_ai_sdk_text_streams_tools_and_embeddings(
-    gateway: World, member: Member, node: NodeClient
+    gateway: World, member: Member, node: Runner
 ) -> None:
     out = node.run("ai-sdk.mjs", gateway, member)
     for api in ("responses", "chat"):
@@ -67,7 +67,7 @@ def test_ai_sdk_text_streams_tools_and_embeddings(
 
 
 def test_r3_ai_sdk_asks_no_more_than_it_always_does(
-    gateway: World, broke: Member, node: NodeClient
+    gateway: World, broke: Member, node: Runner
 ) -> None:
     for error in node.run("ai-sdk.mjs", gateway, broke, "refused", "1").values():
         assert (error["status"], error["code"]) == (429, "insufficient_quota")
@@ -75,7 +75,7 @@ def test_r3_ai_sdk_asks_no_more_than_it_always_does(
 
 
 def test_langchain_chat_stream_tools_responses_embeddings(
-    gateway: World, member: Member, node: NodeClient
+    gateway: World, member: Member, node: Runner
 ) -> None:
     out = node.run("langchain.mjs", gateway, member)
     assert [out[name] for name in ("chat", "stream", "responses")] == [HELLO] * 3
@@ -85,7 +85,7 @@ def test_langchain_chat_stream_tools_responses_embeddings(
 
 
 def test_r3_langchain_asks_once_when_the_budget_is_used_up(
-    gateway: World, broke: Member, node: NodeClient
+    gateway: World, broke: Member, node: Runner
 ) -> None:
     error = node.run("langchain.mjs", gateway, broke, "refused")["chat"]
     assert error["asked"] == 1

@@ -1,4 +1,4 @@
-"""Runs a script of tests/clients/node, or a program of its packages, against a gateway."""
+"""Runs the scripts of a folder, each with client libraries of its own, against a gateway."""
 
 import json
 import os
@@ -9,22 +9,24 @@ from typing import Any
 
 from tests.edge.world import Member, World
 
-SECONDS = 45
+SECONDS = 90
 
 
 @dataclass(frozen=True)
-class NodeClient:
+class Runner:
+    """``program`` is an interpreter that finds the libraries."""
+
     program: str
-    packages: Path
+    folder: Path
 
     def run(self, script: str, gateway: World, member: Member, *args: str) -> Any:
         """What the script prints: one JSON document."""
         told = self.call(
-            [self.program, str(self.packages / script), *args],
+            [self.program, str(self.folder / script), *args],
             {"OPENAI_BASE_URL": f"{gateway.url}/v1", "OPENAI_API_KEY": member.key},
         )
         assert told.returncode == 0, told.stderr
-        return json.loads(told.stdout)
+        return json.loads(told.stdout.splitlines()[-1])
 
     def call(
         self, command: list[str], environment: dict[str, str], cwd: Path | None = None
