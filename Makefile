@@ -22,7 +22,7 @@ VENV = $(BIN)/python -m venv
 endif
 INSTALL = $(call INSTALL_INTO,.venv)
 
-.PHONY: help run dev test lint format codegen bench torture certs tools tools-browser lock clean
+.PHONY: help run dev test lint format codegen bench torture certs tools tools-browser tools-deploy lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,19 @@ tools-browser: ## install Chromium for the console's tests (needs root and apt-g
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null || \
 	        echo "chromium could not be installed: the console's browser tests cannot run."; \
 	else echo "No root or no apt-get here: install chromium yourself, or the browser tests are skipped."; fi
+
+tools-deploy: ## fetch promtool and install HAProxy for the tests of deploy/ (needs root and apt-get)
+	@if command -v promtool >/dev/null || [ -x .tools/bin/promtool ]; then echo "promtool is installed"; \
+	elif ! command -v apt-get >/dev/null; then echo "No apt-get here: what needs promtool is skipped."; \
+	else mkdir -p .tools/bin .tools/prometheus && chmod 755 .tools/prometheus && { apt-get update -qq || true; } && \
+	    (cd .tools/prometheus && apt-get download -qq prometheus && dpkg-deb --extract prometheus_*.deb . && \
+	        mv usr/bin/promtool ../bin) || echo "promtool could not be fetched: what needs it is skipped."; \
+	    rm -rf .tools/prometheus; fi
+	@if command -v haproxy >/dev/null; then echo "haproxy is installed"; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy >/dev/null || \
+	        echo "haproxy could not be installed: what needs it is skipped."; \
+	else echo "No root or no apt-get here: install haproxy yourself, or what needs it is skipped."; fi
 
 lock: ## resolve the dependencies of pyproject.toml into the hashed locks (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \

@@ -28,6 +28,9 @@ OPERATORS_KINDS = {
 
 GRPC = {"auth": 50051, "quota": 50052}
 
+RESOLVERS_KEEP_SECONDS = 30
+"""CoreDNS as kubeadm sets it up."""
+
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
@@ -128,6 +131,26 @@ def test_a_pod_drains_before_it_is_killed(overlay: str, name: str) -> None:
     assert before >= 5
     assert pod(workload)["terminationGracePeriodSeconds"] >= before + drain + 10
     assert workload["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+@every_overlay
+@pytest.mark.parametrize("name", GRPC)
+def test_an_old_pod_goes_when_resolvers_have_forgotten_the_names_without_the_new_one(
+    overlay: str, name: str
+) -> None:
+    # An edge that knows only pods which are gone would answer 503 until its resolver forgets them.
+    assert of_kind(overlay, "Deployment")[name]["spec"]["minReadySeconds"] > RESOLVERS_KEEP_SECONDS
+
+
+@every_overlay
+def test_names_are_found_wherever_the_resolver_is(overlay: str) -> None:
+    (rule,) = of_kind(overlay, "NetworkPolicy")["names"]["spec"]["egress"]
+    assert {(p["protocol"], p["port"]) for p in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
+    cluster, node = rule["to"]
+    assert cluster["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "kube-system"
+    }
+    assert node == {"ipBlock": {"cidr": "169.254.20.10/32"}}
 
 
 @every_overlay
