@@ -53,7 +53,7 @@ class Envelope:
             trace = self._tracing.begin(scope["headers"])
             scope["state"]["trace"] = trace.headers
         _tidy(scope)
-        self._metrics.running.inc()
+        self._metrics.running += 1
         try:
             await self._app(scope, receive, answer)
         except ClientGone:
@@ -64,7 +64,7 @@ class Envelope:
             log.exception("request_failed", request_id=answer.request_id)
             await answer.refuse(error, facts)
         finally:
-            self._metrics.running.dec()
+            self._metrics.running -= 1
             self._done(scope, answer, facts, time.perf_counter() - began)
             if trace is not None:
                 trace.end(scope["method"], answer.status, answer.request_id, facts)

@@ -8,11 +8,13 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from services.edge import errors
+from services.edge.cycle import AT_HAND
 from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import ApiError, invalid
 
 BODY_STALL_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
+_JSON = b"application/json"
 _IDENTITY = (b"", b"identity")
 
 JSON = "application/json"
@@ -24,6 +26,8 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._first = dict(reversed(self.headers))
+        self._at_hand: Callable[[], bytes | None] | None = scope.get(AT_HAND)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
@@ -41,10 +45,7 @@ class Exchange:
 
     def header(self, name: bytes) -> bytes:
         """The first value of a header, by its lower-case name; empty where there is none."""
-        for given, value in self.headers:
-            if given == name:
-                return value
-        return b""
+        return self._first.get(name, b"")
 
     def require_method(self, *allowed: str) -> None:
         """Raises ApiError 405."""
@@ -53,14 +54,15 @@ class Exchange:
 
     async def json_body(self, most: int) -> bytes:
         """The body, at most ``most`` bytes of plain JSON. Raises ApiError 400, 408, 413, 415."""
-        kind = self.header(b"content-type").split(b";")[0].strip().lower()
-        if kind != b"application/json":
+        kind = self.header(b"content-type")
+        if kind != _JSON and kind.split(b";")[0].strip().lower() != _JSON:
             raise invalid(
                 "Send the request as JSON, with the header 'content-type: application/json'.",
                 code="unsupported_content_type",
                 status=415,
             )
-        if self.header(b"content-encoding").strip().lower() not in _IDENTITY:
+        coding = self.header(b"content-encoding")
+        if coding and coding.strip().lower() not in _IDENTITY:
             raise invalid(
                 "Compressed requests are not accepted.",
                 code="unsupported_content_encoding",
@@ -75,6 +77,9 @@ class Exchange:
             if self.header(b"expect").lower() != b"100-continue":
                 await self._linger()
             raise _too_large(most)
+        whole = self._at_hand() if self._at_hand else None
+        if whole is not None and len(whole) <= most:
+            return whole
         pieces: list[bytes] = []
         size = 0
         while True:

@@ -6,13 +6,11 @@ import enum
 import http
 import re
 from dataclasses import dataclass
-from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.common.ids import new_request_id
-from services.edge.cork import Cork
+from services.edge.connection import Connection
 from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import INVALID, SERVER, ApiError
 
@@ -43,7 +41,7 @@ class _At(enum.Enum):
     BODY = enum.auto()
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(Connection):
     """One connection."""
 
     limits = Limits()
@@ -59,7 +57,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.transport = cast(asyncio.Transport, Cork(transport, self.loop))
         self._departure = Departure(self.flow.resume_reading)
         if len(self.connections) > self.limits.connections:
             self._refuse(_overloaded())
@@ -68,6 +65,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expected()
+        self._unset_keepalive_if_required()
         self.resume_writing()
         super().connection_lost(exc)
         self._departure.happened()
@@ -75,7 +73,6 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
         self._unparsed += len(data)
         try:
             self._feed(data)
@@ -141,7 +138,7 @@ class LimitedProtocol(HttpToolsProtocol):
         size = len(name) + len(value)
         self._head_bytes += size
         if self._at is _At.HEAD:
-            super().on_header(name, value)
+            self.headers.append((name.lower(), value))
         self._check(too_long=size > self.limits.header_bytes)  # trailers are only counted
 
     def on_headers_complete(self) -> None:
@@ -166,6 +163,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._at = _At.REQUEST
         self._expected()
         super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self._at is _At.REQUEST:
+            super().timeout_keep_alive_handler()
+        else:  # whoever is in the middle of a request is not idle
+            self._idle_for(self.timeout_keep_alive)
 
     # --- Refusals
 

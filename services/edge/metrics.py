@@ -2,9 +2,10 @@
 that clients chose. Names follow OpenTelemetry's gen_ai conventions where it has one."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from services.edge.counted import Counts, Spread, Spreads
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _TOKENS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576)
@@ -35,48 +36,63 @@ class OutageMetrics:
         self._away.set_function(away)
 
 
-Metric = TypeVar("Metric", Counter, Histogram)
+class _Served:
+    """Where the requests of one operation at one provider are counted."""
+
+    __slots__ = ("first_byte", "input", "output", "seconds")
+
+    def __init__(self, seconds: Spread, first_byte: Spread, tokens: Spreads, *of: str) -> None:
+        self.seconds = seconds
+        self.first_byte = first_byte
+        self.input = tokens.of(*of, "input")
+        self.output = tokens.of(*of, "output")
 
 
 class EdgeMetrics:
     """The edge's own metrics, on a registry of the process's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._found: dict[tuple[Any, ...], Any] = {}
-        self.requests = Counter(
+        self._served: dict[tuple[str, str], _Served] = {}
+        self.requests = Counts(
             "gateway_requests",
             "HTTP requests, by operation, provider, status and error code.",
             ["operation", "provider", "status", "refused"],
-            registry=registry,
         )
-        self.seconds = Histogram(
+        self.seconds = Spreads(
             "gen_ai_server_request_duration_seconds",
             "From the first byte of the request to the last of the answer.",
             ["gen_ai_operation_name", "gen_ai_provider_name"],
-            buckets=_SECONDS,
-            registry=registry,
+            bounds=_SECONDS,
         )
-        self.first_byte = Histogram(
+        self.first_byte = Spreads(
             "gen_ai_server_time_to_first_token_seconds",
             "From the first byte of the request to the first of the answer's body.",
             ["gen_ai_operation_name", "gen_ai_provider_name"],
-            buckets=_SECONDS,
-            registry=registry,
+            bounds=_SECONDS,
         )
-        self.tokens = Histogram(
+        self.tokens = Spreads(
             "gen_ai_client_token_usage",
             "Tokens of one request.",
             ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_token_type"],
-            buckets=_TOKENS,
-            registry=registry,
+            bounds=_TOKENS,
         )
-        self.running = Gauge("gateway_requests_running", "Requests now.", registry=registry)
-        self.settlements = Counter(
+        self.settlements = Counts(
             "gateway_settlements",
             "Settlements by outcome: booked, repeated, refused, retried.",
             ["outcome"],
-            registry=registry,
         )
+        for counted in (
+            self.requests,
+            self.seconds,
+            self.first_byte,
+            self.tokens,
+            self.settlements,
+        ):
+            registry.register(counted)
+        self.running = 0
+        """Requests now."""
+        running = Gauge("gateway_requests_running", "Requests now.", registry=registry)
+        running.set_function(lambda: self.running)
         self.upstream_failures = Counter(
             "gateway_upstream_failures",
             "Upstream attempts that failed, by provider and code.",
@@ -97,7 +113,7 @@ class EdgeMetrics:
         self._admitted.set_function(admitted)
 
     def settled(self, outcome: str) -> None:
-        self.settlements.labels(outcome).inc()
+        self.settlements.add(outcome)
 
     def upstream_failed(self, provider: str, code: str | None) -> None:
         """One attempt; ``code`` may be the provider's own."""
@@ -108,25 +124,22 @@ class EdgeMetrics:
         operation = str(facts.get("operation", "other"))
         provider = str(facts.get("provider", ""))
         refused = str(facts.get("refused", ""))
-        self._one(self.requests, operation, provider, str(status), _code(refused)).inc()
+        self.requests.add(operation, provider, str(status), _code(refused))
         if not provider:
             return
-        self._one(self.seconds, operation, provider).observe(seconds)
-        first = facts.get("first_byte_ms")
+        served = self._served.get((operation, provider)) or self._new(operation, provider)
+        served.seconds.add(seconds)
+        first, input_, output = map(facts.get, ("first_byte_ms", "input_tokens", "output_tokens"))
         if isinstance(first, int | float):
-            self._one(self.first_byte, operation, provider).observe(first / 1_000)
-        for kind in ("input", "output"):
-            count = facts.get(f"{kind}_tokens")
-            if isinstance(count, int):
-                self._one(self.tokens, operation, provider, kind).observe(count)
+            served.first_byte.add(first / 1_000)
+        if isinstance(input_, int) and isinstance(output, int):
+            served.input.add(input_)
+            served.output.add(output)
 
-    def _one(self, metric: Metric, *labels: str) -> Metric:
-        """``metric.labels(*labels)``, remembered: finding it costs more than counting."""
-        key = (id(metric), *labels)
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = metric.labels(*labels)
-        return found
+    def _new(self, *of: str) -> _Served:
+        seconds, first_byte = self.seconds.of(*of), self.first_byte.of(*of)
+        served = self._served[of[0], of[1]] = _Served(seconds, first_byte, self.tokens, *of)
+        return served
 
 
 _OURS = frozenset(
