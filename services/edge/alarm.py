@@ -6,51 +6,63 @@ from typing import Self
 
 from gateway.quota.v1.quota_pb2 import Refusal
 
+_LOOK_SECONDS = 60.0
+"""So often the one timer looks whether time is up, where the bound is further away."""
+
 
 class Alarm:
-    """``async with alarm.armed(seconds)`` raises TimeoutError when nothing came for that long, or
-    as soon as the alarm rings. ``gone`` and ``refusal`` say why; neither of them means that time
-    is up."""
+    """``with alarm.armed(seconds)`` raises TimeoutError when nothing came for that long, or as
+    soon as the alarm rings. ``gone`` and ``refusal`` say why; neither of them means that time is
+    up. As asyncio.Timeout, but that one timer serves all waits of a call until ``close``."""
 
     def __init__(self) -> None:
         self.gone = False
         self.refusal: Refusal | None = None
-        self._timeout: asyncio.Timeout | None = None
-        self._seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._seconds = self._due = 0.0
+        self._rung = False
 
     def armed(self, seconds: float) -> Self:
         self._seconds = seconds
         return self
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         if self.gone or self.refusal is not None:
             raise TimeoutError
-        self._loop = asyncio.get_running_loop()
-        self._timeout = await asyncio.timeout(None).__aenter__()
-        self._due = self._loop.time() + self._seconds
-        self._timer = self._loop.call_at(self._due, self._check)
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling, self._rung = task, task.cancelling(), False
+        now = self._loop.time()
+        self._due = now + self._seconds
+        if self._timer is None or self._timer.when() > self._due:
+            self.close()
+            self._timer = self._loop.call_at(min(self._due, now + _LOOK_SECONDS), self._check)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        timeout, self._timeout = self._timeout, None
-        self._timer.cancel()
-        if timeout is not None:
-            await timeout.__aexit__(kind, error, trace)
+        task, self._task = self._task, None
+        if not self._rung:
+            return
+        assert task is not None
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def again(self) -> None:
         """Something came: the wait begins anew. Called for every chunk, so it moves no timer."""
         self._due = self._loop.time() + self._seconds
 
-    def _check(self) -> None:
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._check)
-        else:
-            self._ring()
+    def close(self) -> None:
+        """No more waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def hang_up(self) -> None:
         """The client has left."""
@@ -63,6 +75,21 @@ class Alarm:
             self.refusal = refusal
             self._ring()
 
+    def _check(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        now = self._loop.time()
+        if now < self._due:
+            self._timer = self._loop.call_at(min(self._due, now + _LOOK_SECONDS), self._check)
+        else:
+            self._interrupt()
+
     def _ring(self) -> None:
-        if self._timeout is not None and not self._timeout.expired():
-            self._timeout.reschedule(0)
+        """From the loop: a task that is just running may be out of the block before it waits."""
+        self._loop.call_soon(self._interrupt)
+
+    def _interrupt(self) -> None:
+        if self._task is not None and not self._rung:
+            self._rung = True
+            self._task.cancel()

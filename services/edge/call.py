@@ -79,7 +79,10 @@ class Call:
         alarm = Alarm()
         exchange.watch(alarm.hang_up)
         order = Order(api, ask, principal, exchange, alarm)
-        await self._served(order, target, hold)
+        try:
+            await self._served(order, target, hold)
+        finally:
+            alarm.close()
 
     def _find(self, ask: Ask, caller: Caller) -> Target:
         target = self._rooms.catalog.find(ask.model)

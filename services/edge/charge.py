@@ -22,7 +22,9 @@ def final_charge(meter: Meter, estimated_input: int, *, complete: bool) -> Charg
         own = Tokens(input=estimated_input, output=meter.count(), extra_units=meter.extra())
         return Charge(own, flags=("anomaly", *partial))
     if meter.seen is not None:
-        tokens = replace(meter.seen, extra_units=meter.extra())
+        tokens, extra = meter.seen, meter.extra()
+        if extra != tokens.extra_units:
+            tokens = replace(tokens, extra_units=extra)
         if not complete:
             tokens = replace(tokens, output=max(tokens.output, meter.count()))
         return Charge(tokens, flags=partial)

@@ -8,8 +8,6 @@ import random
 from dataclasses import dataclass, replace
 from functools import partial
 
-import httpx
-
 from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import GatewayError
 from services.edge import errors
@@ -26,7 +24,7 @@ from services.edge.openai import Ask
 from services.edge.principals import Principals
 from services.edge.reach import Reach
 from services.edge.running import Run
-from services.edge.upstream import Upstream, request_headers
+from services.edge.upstream import Reply, Upstream, request_headers
 from services.edge.usage import Tokens
 
 CONNECT_ATTEMPTS = 2
@@ -47,7 +45,7 @@ class Order:
 class Answer:
     """Status and headers have come; the body is still to be read."""
 
-    response: httpx.Response
+    reply: Reply
     target: Target
     hold: Hold
 
@@ -107,7 +105,7 @@ class Dispatch:
                     raise
                 target, run.hold = moved
 
-    async def _attempts(self, order: Order, target: Target, hold: Hold) -> httpx.Response:
+    async def _attempts(self, order: Order, target: Target, hold: Hold) -> Reply:
         target = placed(target, order.api.path)
         provider = target.provider
         self._reach.check(provider.base_url)
@@ -127,8 +125,8 @@ class Dispatch:
             if order.alarm.gone:
                 raise ClientGone(sent=False)
             try:
-                async with order.alarm.armed(provider.first_byte_timeout):
-                    response = await self._upstream.send(provider, order.api.path, headers, body)
+                with order.alarm.armed(provider.first_byte_timeout):
+                    reply = await self._upstream.send(provider, order.api.path, headers, body)
             except TimeoutError:
                 if order.alarm.gone:
                     raise ClientGone from None
@@ -142,7 +140,7 @@ class Dispatch:
                     raise
             else:
                 self._reach.reached(provider.base_url)
-                return response
+                return reply
             attempt += 1
 
     async def _credential(self, target: Target, principal: Principal) -> str:

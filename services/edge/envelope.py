@@ -96,7 +96,10 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message.setdefault("headers", [])
-            if not any(name == b"x-request-id" for name, _ in headers):
+            for name, _ in headers:
+                if name == b"x-request-id":
+                    break
+            else:
                 headers.append((b"x-request-id", self.request_id.encode()))
         await self._send(message)
 

@@ -1,7 +1,7 @@
 """A reservation as the edge holds it: what was asked, what was granted, how it is settled."""
 
 import hashlib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2
@@ -12,22 +12,18 @@ from services.edge.charge import Charge
 from services.edge.openai import Ask
 from services.edge.usage import Tokens
 
-_FIELDS = {
-    "input": "input_tokens",
-    "output": "output_tokens",
-    "cached_input": "cached_input_tokens",
-    "cache_write_input": "cache_write_input_tokens",
-    "audio_input": "audio_input_tokens",
-    "reasoning_output": "reasoning_output_tokens",
-    "audio_output": "audio_output_tokens",
-    "extra_units": "extra_units",
-}
-assert _FIELDS.keys() == {f.name for f in fields(Tokens)}
-
 
 def to_message(tokens: Tokens) -> quota_pb2.TokenUsage:
-    counts = {theirs: n for ours, theirs in _FIELDS.items() if (n := getattr(tokens, ours))}
-    return quota_pb2.TokenUsage(**counts)
+    return quota_pb2.TokenUsage(
+        input_tokens=tokens.input,
+        cached_input_tokens=tokens.cached_input,
+        cache_write_input_tokens=tokens.cache_write_input,
+        audio_input_tokens=tokens.audio_input,
+        output_tokens=tokens.output,
+        reasoning_output_tokens=tokens.reasoning_output,
+        audio_output_tokens=tokens.audio_output,
+        extra_units=tokens.extra_units,
+    )
 
 
 def reserve_item(
@@ -43,15 +39,17 @@ def reserve_item(
     owner = quota_pb2.Owner(
         org_id=principal.org_id, user_id=principal.user_id, key_id=principal.key_id
     )
+    most = to_message(bound.most)
     digest = hashlib.sha256(ask.raw)
-    digest.update(f"\0{principal.key_id}\0{target.model}\0{operation}\0{bound.most}".encode())
+    digest.update(f"\0{owner.key_id}\0{target.model}\0{operation}\0".encode())
+    digest.update(most.SerializeToString(deterministic=True))
     return quota_pb2.ReserveItem(
         reservation_id=new_reservation_id(),
         fingerprint=digest.hexdigest(),
         owner=owner,
         model=target.model,
         operation=operation,
-        bound=to_message(bound.most),
+        bound=most,
         min_output_tokens=bound.least_output,
         service_tier=ask.service_tier,
         requested_model=ask.model,

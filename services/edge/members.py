@@ -6,6 +6,7 @@ For objects that orjson has accepted; big integers, spelling and order of the re
 import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -75,7 +76,8 @@ def _place(body: bytes, document: Mapping[str, Any], name: str) -> tuple[int, in
     name is in the text once, unescaped, and its value is spelled as we would."""
     if _hides_names(body) or _count(body, name) != 1:
         return None
-    colon = _COLON.match(body, body.index(b'"%b"' % name.encode()) + len(name) + 2)
+    quoted = _quoted(name)
+    colon = _COLON.match(body, body.index(quoted) + len(quoted))
     value = orjson.dumps(document[name])
     if colon is None or not body.startswith(value, colon.end()):
         return None
@@ -84,9 +86,12 @@ def _place(body: bytes, document: Mapping[str, Any], name: str) -> tuple[int, in
 
 def repeated(body: bytes, names: Set[str]) -> str | None:
     """The first of ``names`` that the outermost object has more than once."""
-    suspects = _hides_names(body) or any(_count(body, name) > 1 for name in names)
-    if not suspects:
-        return None
+    if not _hides_names(body):
+        for name in names:
+            if _count(body, name) > 1:
+                break
+        else:
+            return None
     seen: set[str] = set()
     for member in members(body):
         if member.name in names and member.name in seen:
@@ -109,4 +114,9 @@ def _hides_names(body: bytes) -> bool:
 
 
 def _count(body: bytes, name: str) -> int:
-    return body.count(b'"%b"' % name.encode())
+    return body.count(_quoted(name))
+
+
+@lru_cache(maxsize=1_024)
+def _quoted(name: str) -> bytes:
+    return b'"%b"' % name.encode()

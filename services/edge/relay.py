@@ -24,13 +24,7 @@ from services.edge.openai import Ask
 from services.edge.refusals import from_refusal
 from services.edge.running import Run, Running
 from services.edge.sse import EventTooLong, Sieve
-from services.edge.upstream import (
-    close_quietly,
-    opened,
-    plain_headers,
-    returned_headers,
-    transport_errors,
-)
+from services.edge.upstream import Reply, plain_headers, returned_headers, transport_errors
 from services.edge.window import Window
 
 _GOODBYE_SECONDS = 1.0
@@ -64,28 +58,30 @@ class Relay:
     def charge(self) -> Charge:
         bound = self.run.hold.bound
         charge = final_charge(self.run.meter, bound.estimated_input, complete=self.complete)
-        hit = self._told.get("cf-aig-cache-status") == "HIT"
-        return Charge(charge.tokens, charge.billable, (*charge.flags, *["cached"] * hit))
+        if self._told.get("cf-aig-cache-status") != "HIT":
+            return charge
+        return Charge(charge.tokens, charge.billable, (*charge.flags, "cached"))
 
     async def pass_on(self) -> None:
         """Carry the whole answer. Raises UpstreamFailed, ClientGone while nothing was sent."""
-        response = self.answer.response
-        self._told = plain_headers(response)
+        reply = self.answer.reply
+        self._told = plain_headers(reply)
         if "x-request-id" in self._told:
             self.exchange.facts["upstream_request_id"] = self._told["x-request-id"][:128]
         try:
             if self._told.get("content-encoding", "identity") != "identity":
                 raise faults.malformed()  # nobody asked for it
-            body = opened(response)
             if self.ask.stream and "text/event-stream" in self._told.get("content-type", ""):
-                await self._stream(body)
+                await self._stream(aiter(reply))
             else:
-                await self._document(body)
+                await self._document(reply)
         finally:
-            await close_quietly(response)
+            reply.give_up()
 
-    async def _document(self, body: AsyncIterator[bytes]) -> None:
-        content = await self._whole(body)
+    async def _document(self, reply: Reply) -> None:
+        content = reply.whole()
+        if content is None:
+            content = await self._whole(aiter(reply))
         large = len(content) >= LARGE
         read = partial(self._read, content)
         content = await self.bulk.do(read) if large else read()
@@ -105,14 +101,13 @@ class Relay:
         pieces: list[bytes] = []
         size = 0
         try:
-            async with self.alarm.armed(self.answer.target.provider.idle_timeout):
-                with transport_errors():
-                    async for piece in body:
-                        self.alarm.again()
-                        pieces.append(piece)
-                        size += len(piece)
-                        if size > MAX_DOCUMENT:
-                            raise faults.malformed()
+            with self.alarm.armed(self.answer.target.provider.idle_timeout), transport_errors():
+                async for piece in body:
+                    self.alarm.again()
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > MAX_DOCUMENT:
+                        raise faults.malformed()
         except TimeoutError:
             if self.alarm.gone:
                 raise ClientGone from None
@@ -127,9 +122,8 @@ class Relay:
         sieve = Sieve(self.run.meter, withhold=self.api.withhold(self.ask))
         last = b""
         try:
-            async with self.alarm.armed(self.answer.target.provider.idle_timeout):
-                with transport_errors():
-                    await self._events(body, sieve)
+            with self.alarm.armed(self.answer.target.provider.idle_timeout), transport_errors():
+                await self._events(body, sieve)
             last = sieve.rest()
             self.run.meter.passed(last)
         except TimeoutError:

@@ -1,19 +1,20 @@
 """The way out: one connection pool, explicit limits and timeouts, headers by allow list.
 
-httpx's transport interface, called at the level of the transport: httpx's own client costs many
+Our transport, called below httpx's interface, whose faults it raises: httpx's own client costs many
 times as much under load. Nothing is taken from the environment, no redirect is followed, no cookie
 kept, nothing decompressed.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import httpx
 import orjson
 
 from services.edge import faults
 from services.edge.catalog import Provider
+from services.edge.transport import Exchange as Reply
 from services.edge.transport import LeanTransport
 
 MAX_ERROR_BODY = 1 << 20
@@ -25,49 +26,43 @@ _RETURNED = ("openai-processing-ms", "openai-version")
 """The only headers of the provider's that travel back, beside the content type."""
 
 
+class _Place(NamedTuple):
+    url: httpx.URL
+    host: tuple[bytes, bytes]
+
+
 class Upstream:
     """Opens answers. To be made inside the running loop."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._transport = transport or LeanTransport()
-        self._places: dict[tuple[str, str], tuple[httpx.URL, tuple[bytes, bytes]]] = {}
+    def __init__(self) -> None:
+        self._transport = LeanTransport()
+        self._places: dict[tuple[str, str], _Place] = {}
 
     async def close(self) -> None:
         await self._transport.aclose()
 
     async def send(
         self, provider: Provider, path: str, headers: list[tuple[bytes, bytes]], body: bytes
-    ) -> httpx.Response:
+    ) -> Reply:
         """One attempt: the answer's status and headers, its body still to be read. Raises
         UpstreamFailed for anything but a success, ``TimeoutError`` never."""
-        url, host = self._place(provider.base_url, path)
-        request = httpx.Request(
-            "POST",
-            url,
-            # Whole as it is: given a content, httpx would look for what is missing, at some cost.
-            headers=[host, *headers, (b"content-length", b"%d" % len(body))],
-            stream=httpx.ByteStream(body),
-            extensions={
-                "timeout": {"connect": provider.connect_timeout, "pool": provider.connect_timeout}
-            },
-        )
+        place = self._places.get((provider.base_url, path)) or self._place(provider, path)
+        told = [place.host, *headers, (b"content-length", b"%d" % len(body))]
+        connect = provider.connect_timeout
         with transport_errors():
-            response = await self._transport.handle_async_request(request)
-        if response.status_code == 200:
-            return response
+            reply = await self._transport.post(place.url, told, body, connect=connect)
+        if reply.status == 200:
+            return reply
         try:
-            text = await _beginning(response)
+            text = await _beginning(reply)
         finally:
-            await close_quietly(response)
-        retry_after = response.headers.get("retry-after", "")
-        raise faults.refused(response.status_code, text, retry_after, secret=provider.credential)
+            reply.give_up()
+        retry_after = plain_headers(reply).get("retry-after", "")
+        raise faults.refused(reply.status, text, retry_after, secret=provider.credential)
 
-    def _place(self, base: str, path: str) -> tuple[httpx.URL, tuple[bytes, bytes]]:
-        """The URL and its host header."""
-        place = self._places.get((base, path))
-        if place is None:
-            url = httpx.URL(base + path)
-            place = self._places[base, path] = url, (b"host", url.netloc)
+    def _place(self, provider: Provider, path: str) -> _Place:
+        url = httpx.URL(provider.base_url + path)
+        place = self._places[provider.base_url, path] = _Place(url, (b"host", url.netloc))
         return place
 
 
@@ -118,12 +113,12 @@ def _cloudflare(
     return headers
 
 
-def plain_headers(response: httpx.Response) -> dict[str, str]:
+def plain_headers(reply: Reply) -> dict[str, str]:
     """An answer's headers by their lower-case names, the first of each."""
-    found: dict[str, str] = {}
-    for name, value in response.headers.raw:
-        found.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-    return found
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in reversed(reply.headers)
+    }
 
 
 def returned_headers(told: Mapping[str, str]) -> dict[str, str]:
@@ -148,30 +143,13 @@ class transport_errors:
             raise faults.broken() from error
 
 
-def opened(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it comes. ``close_quietly`` gives the connection back when the body was read to
-    its end, and closes it otherwise."""
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
-    return aiter(stream)
-
-
-async def close_quietly(response: httpx.Response) -> None:
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
-    with contextlib.suppress(httpx.TransportError, OSError):
-        await stream.aclose()  # it is closed either way
-
-
-async def _beginning(response: httpx.Response) -> bytes:
+async def _beginning(reply: Reply) -> bytes:
     """An error's body, as far as anybody will read it."""
     pieces: list[bytes] = []
     size = 0
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
     try:
         async with asyncio.timeout(10):
-            async for piece in stream:
+            async for piece in reply:
                 pieces.append(piece)
                 size += len(piece)
                 if size > MAX_ERROR_BODY:

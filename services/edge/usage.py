@@ -204,7 +204,7 @@ _NOT_WRITTEN = frozenset(["role", "id", "type", "index", "signature", "data", "a
 
 
 def _count(holder: dict[str, Any], names: tuple[str, ...]) -> int:
-    for name in names:
+    for name in names if holder else ():
         value = holder.get(name)
         if value is None:
             continue

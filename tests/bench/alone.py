@@ -7,6 +7,7 @@ disk included. CPU time of this process, the least of several turns.
 
 import argparse
 import asyncio
+import os
 import socket
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import structlog
 import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -40,7 +42,6 @@ from services.edge.outbox import Outbox
 from services.edge.principals import Principals
 from services.edge.running import Running
 from services.edge.settings import EdgeSettings
-from services.edge.transport import LeanTransport
 from services.edge.transport.connection import Connection
 from services.edge.transport.pool import Pool
 from services.edge.upstream import Upstream
@@ -189,7 +190,7 @@ def application(directory: Path, principal: Principal) -> Any:
     rooms = Rooms(
         admission=Admission(principals, quota, grace),
         catalog=catalog,
-        dispatch=Dispatch(Upstream(LeanTransport()), catalog, principals, ledger, counts),
+        dispatch=Dispatch(Upstream(), catalog, principals, ledger, counts),
         running=Running(ledger.checkpoint, every=60),
         settlements=grace,
         max_body=settings.max_body_bytes,
@@ -272,8 +273,9 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     kind = traffic.JSON if options.kind == "json" else traffic.SSE
-    sys.stderr = open("/dev/null", "w")
     logs.configure("edge", "info", "json")
+    nowhere = Path(os.devnull).open("ab")  # noqa: SIM115: as long as the process
+    structlog.configure(logger_factory=structlog.BytesLoggerFactory(nowhere))
     profile = None
     if options.profile:
         import cProfile

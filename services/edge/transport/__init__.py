@@ -4,7 +4,8 @@ One request crosses transport (what the caller sees) → pool (a connection, or 
 one) → connection (a protocol on the event loop) → exchange (one answer, with backpressure).
 """
 
+from services.edge.transport.exchange import Exchange
 from services.edge.transport.pool import Limits
 from services.edge.transport.transport import LeanTransport
 
-__all__ = ["LeanTransport", "Limits"]
+__all__ = ["Exchange", "LeanTransport", "Limits"]

@@ -96,6 +96,14 @@ class Exchange(httpx.AsyncByteStream):
         if self.error is not None:
             raise self.error
 
+    def whole(self) -> bytes | None:
+        """The body, if all of it has come, without a fault, and none of it was read."""
+        if not self.done or self.error is not None:
+            return None
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        return body
+
     def give_up(self) -> None:
         """Forget what has not been read. After the end the connection may be someone else's."""
         self._chunks.clear()

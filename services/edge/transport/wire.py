@@ -1,17 +1,17 @@
 """A request as bytes; what the headers of an answer say about its end."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import httpx
 
 
-def head(request: httpx.Request) -> bytes:
+def head(method: str, path: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Request line and headers, with the empty line.
 
     Raises httpx.LocalProtocolError when a part would break out of its line.
     """
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%b: %b" % pair for pair in request.headers.raw]
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), path)]
+    lines += [b"%b: %b" % pair for pair in headers]
     text = b"\r\n".join(lines)
     breaks = len(lines) - 1
     if text.count(b"\n") != breaks or text.count(b"\r") != breaks or b"\0" in text:
