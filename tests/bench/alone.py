@@ -274,7 +274,7 @@ def main() -> None:
     options = parser.parse_args()
     kind = traffic.JSON if options.kind == "json" else traffic.SSE
     logs.configure("edge", "info", "json")
-    nowhere = Path(os.devnull).open("ab")  # noqa: SIM115: as long as the process
+    nowhere = Path(os.devnull).open("ab")  # noqa: SIM115
     structlog.configure(logger_factory=structlog.BytesLoggerFactory(nowhere))
     profile = None
     if options.profile:
