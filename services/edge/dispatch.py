@@ -24,7 +24,8 @@ from services.edge.openai import Ask
 from services.edge.principals import Principals
 from services.edge.reach import Reach
 from services.edge.running import Run
-from services.edge.upstream import Reply, Upstream, request_headers
+from services.edge.transport import Exchange as Reply
+from services.edge.upstream import Upstream, request_headers
 from services.edge.usage import Tokens
 
 CONNECT_ATTEMPTS = 2

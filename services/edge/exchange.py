@@ -26,7 +26,7 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._first = dict(reversed(self.headers))
+        self._first: dict[bytes, bytes] = dict(reversed(self.headers))
         self._at_hand: Callable[[], bytes | None] | None = scope.get(AT_HAND)
         self.method: str = scope["method"]
         self.path: str = scope["path"]

@@ -24,7 +24,8 @@ from services.edge.openai import Ask
 from services.edge.refusals import from_refusal
 from services.edge.running import Run, Running
 from services.edge.sse import EventTooLong, Sieve
-from services.edge.upstream import Reply, plain_headers, returned_headers, transport_errors
+from services.edge.transport import Exchange as Reply
+from services.edge.upstream import plain_headers, returned_headers, transport_errors
 from services.edge.window import Window
 
 _GOODBYE_SECONDS = 1.0

@@ -28,12 +28,14 @@ from services.common import logs, secret
 from services.common.process import settle_heap
 from services.edge import app
 from services.edge.admission import Admission
+from services.edge.bulk import Bulk
 from services.edge.call import Rooms
 from services.edge.catalog import load_catalog
 from services.edge.clients import AuthClient, QuotaClient
 from services.edge.dispatch import Dispatch
-from services.edge.grace import Clock, Grace
+from services.edge.grace import Grace
 from services.edge.grace_book import GraceBook
+from services.edge.grace_clock import Clock
 from services.edge.health import Readiness
 from services.edge.ledger import Ledger
 from services.edge.limits import LimitedProtocol
@@ -187,12 +189,14 @@ def application(directory: Path, principal: Principal) -> Any:
     ledger = Ledger(quota, grace)
     principals = Principals(cast(AuthClient, ready))
     catalog = load_catalog(settings)
+    bulk = Bulk()
     rooms = Rooms(
         admission=Admission(principals, quota, grace),
         catalog=catalog,
-        dispatch=Dispatch(Upstream(), catalog, principals, ledger, counts),
+        dispatch=Dispatch(Upstream(), catalog, principals, ledger, counts, bulk),
         running=Running(ledger.checkpoint, every=60),
         settlements=grace,
+        bulk=bulk,
         max_body=settings.max_body_bytes,
         first_window=settings.first_window_tokens,
     )
@@ -210,7 +214,7 @@ def short_cut(stream: bool) -> None:
         connection.connection_made(Wire(provider.asked))
         return connection
 
-    Pool._open = open_  # type: ignore[method-assign]
+    Pool._open = open_  # type: ignore[assignment, method-assign]
 
 
 async def measure(kind: str, directory: Path, turns: int, requests: int, profile: Any) -> None:
