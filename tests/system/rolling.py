@@ -162,6 +162,6 @@ def balanced(made: Fleet, org: str, whole: int) -> None:
     while open_holds(made.kv_url, org):
         assert time.monotonic() < deadline, "something is still held"
         time.sleep(0.2)
-    usage = made.admin("GET", f"/organizations/{org}/usage")
+    usage = made.look(f"/organizations/{org}/usage")
     assert (usage["request_count"], usage["output_tokens"]) == (whole, whole * TOKENS), usage
-    assert made.admin("GET", f"/organizations/{org}/verify")["ok"] is True
+    assert made.look(f"/organizations/{org}/verify")["ok"] is True

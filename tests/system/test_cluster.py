@@ -100,13 +100,13 @@ async def balanced(running: Fleet, teams: list[Team]) -> None:
 
         async def booked(team: Team = team) -> bool:
             path = f"/users/{team.user}/usage"
-            usage = await asyncio.to_thread(running.admin, "GET", path)
+            usage = await asyncio.to_thread(running.look, path)
             counted = usage["request_count"] == team.answers["served"]
             return bool(counted and float(usage["held_usd"]) == 0)
 
         await until(booked, f"{team.answers} is not what the ledger says")
         path = f"/organizations/{team.org}/verify"
-        proof = await asyncio.to_thread(running.admin, "GET", path)
+        proof = await asyncio.to_thread(running.look, path)
         assert proof["ok"] is True, proof
 
 

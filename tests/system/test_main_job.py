@@ -79,7 +79,7 @@ def settled(running: Fleet, user: str, *, seconds: float = 10.0) -> dict[str, An
     """The user's usage once nothing is held any more."""
     deadline = time.monotonic() + seconds
     while True:
-        usage: dict[str, Any] = running.admin("GET", f"/users/{user}/usage", edge=1)
+        usage: dict[str, Any] = running.look(f"/users/{user}/usage", edge=1)
         if Decimal(usage["held_usd"]) == 0 or time.monotonic() > deadline:
             return usage
         time.sleep(0.05)
@@ -108,12 +108,12 @@ def test_of_500_concurrent_requests_exactly_the_40_affordable_ones_are_admitted(
     )
     total = COST * AFFORDABLE
     assert Decimal(settled(running, user)["spent_usd"]) == total
-    assert Decimal(running.admin("GET", f"/organizations/{org}/usage")["spent_usd"]) == total
+    assert Decimal(running.look(f"/organizations/{org}/usage")["spent_usd"]) == total
     own = httpx.get(
         f"{running.urls[1]}/v1/usage", headers={"authorization": f"Bearer {key['api_key']}"}
     ).json()
     assert Decimal(own["key"]["spent_usd"]) == total
-    assert running.admin("GET", f"/organizations/{org}/verify")["ok"] is True
+    assert running.look(f"/organizations/{org}/verify")["ok"] is True
 
 
 def test_a_revoked_key_fails_on_the_very_next_request_on_every_edge(running: Fleet) -> None:

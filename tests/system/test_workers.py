@@ -91,7 +91,7 @@ def served(running: Fleet, key: str) -> bool:
 
 
 def counted(running: Fleet, org: str) -> int:
-    return int(running.admin("GET", f"/organizations/{org}/usage")["request_count"])
+    return int(running.look(f"/organizations/{org}/usage")["request_count"])
 
 
 def member(running: Fleet, email: str) -> tuple[str, str]:
@@ -130,7 +130,7 @@ def test_a_worker_that_is_killed_takes_nothing_with_it_and_is_started_again(
     assert said(parent, "worker_died")[-1]["exit_code"] == -signal.SIGKILL
     ask(crowd, key, 10)
     wait_until(lambda: counted(crowd, org) == 30 and open_holds(crowd.kv_url, org) == 0)
-    assert crowd.admin("GET", f"/organizations/{org}/verify")["ok"] is True
+    assert crowd.look(f"/organizations/{org}/verify")["ok"] is True
     # The one that was started again found what the killed one left, and is the same edge.
     assert {line["edge_id"] for line in said(crowd.edges[0], "listening")} == edge_ids
 
