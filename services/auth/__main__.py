@@ -7,7 +7,6 @@ from prometheus_client import CollectorRegistry
 
 from gateway.auth.v1 import admin_pb2_grpc, auth_pb2_grpc
 from services.auth.admin import AuthAdmin
-from services.auth.logins import LoginWatch
 from services.auth.service import AuthService
 from services.auth.settings import AuthSettings
 from services.auth.store import Store
@@ -17,6 +16,7 @@ from services.common.access import Access
 from services.common.border import ADMIN, HOT, REFLECTION, Border
 from services.common.idempotency import Idempotency
 from services.common.kv import Kv, open_kv, require_fit
+from services.common.logins import LoginWatch
 from services.common.metrics import RpcMetrics, expose, new_registry
 from services.common.process import run, until_signal
 from services.common.serve import Server
@@ -43,7 +43,7 @@ def join(
         kv,
         admin_key=require_secret("ADMIN_API_KEY", settings.admin_api_key),
         service_token=require_secret("GATEWAY_SERVICE_TOKEN", settings.service_token),
-        on_burst=LoginWatch(store).burst,
+        on_burst=LoginWatch(store.trail, "auth").burst,
     )
     hot = AuthService(store, vault)
     admin = AuthAdmin(store, vault, Idempotency(kv))

@@ -7,16 +7,16 @@ import orjson
 
 from gateway.auth.v1 import auth_pb2, auth_pb2_grpc
 from services.auth import model
-from services.auth.store import Author, Change, Store, Unchanged
+from services.auth.store import Store
 from services.auth.vault import Vault
 from services.common import keys
 from services.common.access import caller
 from services.common.errors import InvalidField, NotFound, PermissionDenied, Unauthenticated
+from services.common.trail import Author
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _EVENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ACTION = re.compile(r"[a-z0-9_.]{1,64}")
-_EVENT_KEPT_SECONDS = 7 * 86_400
 _MAX_DETAILS = 32
 _MAX_TEXT = 1_000
 
@@ -115,18 +115,11 @@ class AuthService(auth_pb2_grpc.AuthServiceServicer):
             raise NotFound(
                 f"Organization {org} not found", metadata={"resource": "organization", "id": org}
             )
-        marker = keys.audit_event(org, request.event_id)
-
-        async def decide() -> Change[None] | Unchanged[None]:
-            (seen,) = await self._store.read(("exists", marker))
-            if seen:
-                return Unchanged(None)
-            change = Change(None, request.action, request.target, after=dict(request.details))
-            change.do("SET", marker, "1", "EX", _EVENT_KEPT_SECONDS)
-            return change
-
-        actor = request.actor or caller.get().name
-        await self._store.change(org, Author(actor, caller.get().request_id), decide)
+        author = Author(request.actor or caller.get().name, caller.get().request_id)
+        facts = dict(request.details)
+        await self._store.trail.tell(
+            org, author, request.action, request.target, facts, request.event_id
+        )
         return auth_pb2.RecordAuditEventResponse()
 
 

@@ -1,37 +1,26 @@
 """The only door to the KV: reads in bounded round trips, and one way to write."""
 
-import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from weakref import WeakValueDictionary
 
 import orjson
 
-from services.auth import chain, model
+from services.auth import model
 from services.common import keys
 from services.common.errors import Unavailable
 from services.common.kv import Kv, kv_errors
 from services.common.script import Script
+from services.common.trail import ENTRY, Author, Step, Trail
 
 T = TypeVar("T")
 
-_ATTEMPTS = 40
 _COMMIT = Path(__file__).parent / "scripts" / "commit.lua"
 
 Command = tuple[str, str, tuple[str, ...]]
 """Command, key, arguments."""
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who changes something, and by which request."""
-
-    actor: str
-    request_id: str = ""
 
 
 @dataclass
@@ -73,8 +62,8 @@ class Store:
     def __init__(self, kv: Kv, clock: Callable[[], float]) -> None:
         self.kv = kv
         self._clock = clock
-        self._script = Script(_COMMIT)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.trail = Trail(kv, self.now)
+        self._script = Script(ENTRY, _COMMIT)
 
     def now(self) -> int:
         """Unix milliseconds."""
@@ -111,63 +100,39 @@ class Store:
         author: Author,
         decide: Callable[[], Awaitable[Change[T] | Unchanged[T]]],
     ) -> T:
-        """Read, decide, write: as if nobody else wrote to this organisation meanwhile.
+        """Read, decide, write: as if nobody else wrote to this organisation meanwhile. See
+        ``services.common.trail.Trail``; ``decide`` must not change anything itself."""
+        plan: Change[T] | Unchanged[T]
 
-        Every write moves the head of the audit trail; one that finds it moved since it began to
-        read decides anew. ``decide`` therefore must not change anything itself."""
-        turn = self._turns.setdefault(trail, asyncio.Lock())
-        async with turn:
-            for attempt in range(_ATTEMPTS):
-                (found,) = await self.read(("get", keys.audit_head(trail)))
-                head = chain.Head.parse(found)
-                plan = await decide()
-                if isinstance(plan, Unchanged):
-                    return plan.result
-                await self.read(*plan.first)
-                if await self._commit(trail, author, head, plan):
-                    with contextlib.suppress(Unavailable):  # The change is made all the same.
-                        await self.read(*plan.last)
-                    return plan.result
-                await asyncio.sleep(random.uniform(0, 0.002 * (attempt + 1)))
-        raise Unavailable("too many changes to this organisation at once", retry_after_ms=500)
+        async def step() -> Step | None:
+            nonlocal plan
+            plan = await decide()
+            if isinstance(plan, Unchanged):
+                return None
+            await self.read(*plan.first)
+            return self._step(plan)
 
-    async def _commit(
-        self, trail: str, author: Author, head: chain.Head, plan: Change[Any]
-    ) -> bool:
-        entry = {
-            "actor": author.actor,
-            "action": plan.action,
-            "target": plan.target,
-            "before": plan.before,
-            "after": plan.after,
-            "request_id": author.request_id,
-        }
-        text, after = chain.link(head, entry, self.now())
+        await self.trail.write(trail, author, step)
+        if isinstance(plan, Change):
+            with contextlib.suppress(Unavailable):  # The change is made all the same.
+                await self.read(*plan.last)
+        return plan.result
+
+    def _step(self, plan: Change[Any]) -> Step:
         touched = list(dict.fromkeys(key for _, key, _ in plan.commands))
-        names = [keys.audit(trail), keys.audit_head(trail), *touched]
         places = {key: place for place, key in enumerate(touched, 3)}
         operations = [
             (command, places[key], *arguments) for command, key, arguments in plan.commands
         ]
-        arguments = (
-            head.text(),
-            after.text(),
-            after.entry_id,
-            text,
-            after.hash,
-            orjson.dumps(operations).decode(),
+        return Step(
+            plan.action,
+            plan.target,
+            self._script,
+            touched,
+            [orjson.dumps(operations).decode()],
+            plan.before,
+            plan.after,
         )
-        try:
-            with kv_errors():
-                found = await self._script.run(self.kv, names, arguments)
-        except Unavailable:
-            # The answer may be lost where the change is not: the head tells.
-            (found,) = await self.read(("get", keys.audit_head(trail)))
-            if found != after.text():
-                raise
-            return True
-        # A cluster client may have sent it twice; the second finds the head of the first.
-        return found in (head.text(), after.text())
 
     async def after(self, index: str, position: str, count: int) -> list[str]:
         """The next members of a sorted set whose scores are all 0; ``position`` is the last one

@@ -1,11 +1,11 @@
 """Who may call: the service token for hot RPCs, admin keys for people.
 
-Guessing is slowed per peer: after ``MAX_FAILURES`` wrong credentials within a minute, further
-attempts of that peer are refused without a look at the credential. Only our own processes are
-never slowed: somebody who guesses beside an edge must not stop it, and their token is beyond
-guessing.
+A right credential is admitted at once, whoever else guesses from the same address: behind a
+balancer many people have one. A wrong one is slowed: after ``MAX_FAILURES`` of a peer within a
+minute, each further one waits before it is refused, and is told apart.
 """
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -14,16 +14,22 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from services.common import keys
+from services.common import keys, secret
 from services.common.errors import Exhausted, PermissionDenied, Unauthenticated
 from services.common.kv import Kv, kv_errors
 
 MAX_FAILURES = 10
 WINDOW_SECONDS = 60.0
-RESERVED_NAMES = ("admin", "service")
-"""Who ADMIN_API_KEY and the service token are; no admin key may be called so."""
+SLOW_SECONDS = 1.0
+MAX_SLOWED = 1_000
+"""Waiting costs memory: of more at once, the rest is refused without."""
+
+RESERVED_NAMES = ("admin", "service", "auth", "quota")
+"""Who ADMIN_API_KEY, the service token and the services are in the audit trail; no admin key may be
+called so."""
 
 _MAX_PEERS = 10_000
+_GUESSING = "Too many wrong credentials from your address, and this one is wrong, too"
 _NOT_YOU = "Missing or wrong credential: send `authorization: Bearer <admin key>` metadata"
 
 
@@ -68,6 +74,7 @@ class Access:
         service_token: str,
         on_burst: OnBurst | None = None,
         clock: Callable[[], float] = time.monotonic,
+        slow_seconds: float = SLOW_SECONDS,
     ) -> None:
         self._kv = kv
         self._admin = _digests(admin_key)
@@ -76,6 +83,8 @@ class Access:
         self._bursts: OrderedDict[str, float] = OrderedDict()
         self._on_burst = on_burst
         self._clock = clock
+        self._slow_seconds = slow_seconds
+        self._slowed = 0
 
     async def identify(self, metadata: dict[str, str], peer: str) -> Caller:
         """The caller. Raises Unauthenticated, or Exhausted for a peer that guesses. The edge names
@@ -84,28 +93,19 @@ class Access:
         token = token.strip() if scheme.lower() == "bearer" else ""
         if self._is_service(token):
             return _told("service", "", metadata, service=True)
+        found = await self._find(token, metadata)
+        if found is not None:
+            return found
         peer = _host(peer)
         if self._is_service(metadata.get("x-gateway-service", "")):
             peer = metadata.get("x-gateway-peer", peer)
-        failures = self._recent(peer)
-        if failures is not None and len(failures) >= MAX_FAILURES:
-            wait = int((failures[0] + WINDOW_SECONDS - self._clock()) * 1000) + 1
-            raise Exhausted(
-                "Too many wrong credentials; try again later",
-                reason="TOO_MANY_ATTEMPTS",
-                retry_after_ms=max(wait, 1),
-            )
-        found = await self._find(token, metadata)
-        if found is None:
-            await self._fail(peer)
-            raise Unauthenticated(_NOT_YOU)
-        return found
+        raise await self._refusal(peer)
 
     async def _find(self, token: str, metadata: dict[str, str]) -> Caller | None:
         digest = hashlib.sha256(token.encode()).digest()
         if _is_one_of(digest, self._admin):
             return _told("admin", "", metadata)
-        if not token.startswith("gw_admin_"):
+        if not (token.startswith(secret.ADMIN_KEY) and secret.well_formed(token)):
             return None
         with kv_errors():
             row = await self._kv.hgetall(keys.admin_key(digest.hex()))
@@ -116,25 +116,29 @@ class Access:
     def _is_service(self, token: str) -> bool:
         return _is_one_of(hashlib.sha256(token.encode()).digest(), self._service)
 
-    def _recent(self, peer: str) -> deque[float] | None:
-        times = self._failures.get(peer)
-        if times is None:
-            return None
-        while times and times[0] <= self._clock() - WINDOW_SECONDS:
-            times.popleft()
-        if not times:
-            del self._failures[peer]
-            return None
-        return times
-
-    async def _fail(self, peer: str) -> None:
+    async def _refusal(self, peer: str) -> Unauthenticated | Exhausted:
+        """Counts one more wrong credential of ``peer``; beyond the limit it waits for a while."""
+        now = self._clock()
         times = self._failures.setdefault(peer, deque(maxlen=MAX_FAILURES))
-        times.append(self._clock())
+        while times and times[0] <= now - WINDOW_SECONDS:
+            times.popleft()
+        beyond = len(times) == MAX_FAILURES
+        times.append(now)
         self._failures.move_to_end(peer)
         while len(self._failures) > _MAX_PEERS:
             self._failures.popitem(last=False)
         if len(times) == MAX_FAILURES and self._on_burst and self._begins(peer):
             await self._on_burst(peer, MAX_FAILURES)
+        if not beyond:
+            return Unauthenticated(_NOT_YOU)
+        wait = int((times[0] + WINDOW_SECONDS - now) * 1000) + 1
+        if self._slowed < MAX_SLOWED:
+            self._slowed += 1
+            try:
+                await asyncio.sleep(self._slow_seconds)
+            finally:
+                self._slowed -= 1
+        return Exhausted(_GUESSING, reason="TOO_MANY_ATTEMPTS", retry_after_ms=max(wait, 1))
 
     def _begins(self, peer: str) -> bool:
         """Whether this is a new burst; one lasts until its peer was below the limit for a while."""

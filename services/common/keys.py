@@ -91,7 +91,7 @@ def key_config(org: str, key: str) -> str:
 
 
 def audit(org: str) -> str:
-    """Stream: the organisation's hash-chained audit trail."""
+    """Stream: the organisation's hash-chained audit trail. Quota writes here, too: its resets."""
     return f"audit:{{{org}}}"
 
 

@@ -12,9 +12,11 @@ from services.common.access import Access
 from services.common.border import ADMIN, HOT, REFLECTION, Border
 from services.common.idempotency import Idempotency
 from services.common.kv import Kv, open_kv, require_fit
+from services.common.logins import LoginWatch
 from services.common.process import run, until_signal
 from services.common.serve import Server
 from services.common.settings import require_secret
+from services.common.trail import Trail
 from services.common.workers import supervise
 from services.quota import catalog, scripts
 from services.quota.admin import QuotaAdminService
@@ -23,6 +25,7 @@ from services.quota.books import Books
 from services.quota.door import Door
 from services.quota.prices import PriceBook
 from services.quota.records import UsageRecords
+from services.quota.resets import Resets
 from services.quota.service import QuotaService
 from services.quota.settings import QuotaSettings
 from services.quota.store import LedgerStore
@@ -70,10 +73,12 @@ async def serve(settings: QuotaSettings) -> None:
     prices = PriceBook(catalog.load(settings.catalog), get_snapshot())
     lua, registry = scripts.load(), metrics.new_registry()
     kv, admin_kv = _open(settings, settings.kv_timeout_ms), _open(settings, _ADMIN_MS)
+    trail = Trail(admin_kv, now_ms)
     access = Access(
         kv,
         admin_key=require_secret("ADMIN_API_KEY", settings.admin_api_key),
         service_token=require_secret("GATEWAY_SERVICE_TOKEN", settings.service_token),
+        on_burst=LoginWatch(trail, "quota").burst,
     )
     for warning in await require_fit(kv, unsafe=settings.kv_unsafe):
         log.warning("kv", problem=warning)
@@ -101,7 +106,7 @@ async def serve(settings: QuotaSettings) -> None:
     )
     metrics.expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
     await server.start()
-    archivist = Archivist(store, books, days=settings.journal_days, clock=now_ms)
+    archivist = Archivist(store, books, trail, days=settings.journal_days, clock=now_ms)
     chores = [asyncio.create_task(chore) for chore in (sweeper.run(), archivist.run())]
     await until_signal(worker=settings.worker)
     for chore in chores:
@@ -118,7 +123,7 @@ def administration(kv: Kv, lua: scripts.Scripts) -> QuotaAdminService:
     books = Books(door)
     return QuotaAdminService(
         door,
-        LedgerStore(door, lua),
+        Resets(door, lua, Trail(kv, now_ms)),
         books,
         UsageRecords(door, books),
         Auditor(door, books, lua),

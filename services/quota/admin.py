@@ -15,12 +15,13 @@ from services.common.access import caller
 from services.common.errors import InvalidField
 from services.common.idempotency import Idempotency
 from services.common.paging import Listed, decode_token, encode_token, page, page_size
+from services.common.trail import Author
 from services.quota import messages, scopes
 from services.quota.books import Books, Counters
 from services.quota.door import Door
 from services.quota.months import is_month, month_of
 from services.quota.records import UsageRecords
-from services.quota.store import LedgerStore
+from services.quota.resets import Resets
 from services.quota.verify import Auditor
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -38,7 +39,7 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
     def __init__(
         self,
         door: Door,
-        store: LedgerStore,
+        resets: Resets,
         books: Books,
         records: UsageRecords,
         auditor: Auditor,
@@ -47,7 +48,7 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
         clock: Callable[[], int],
     ) -> None:
         self._door = door
-        self._store = store
+        self._resets = resets
         self._books = books
         self._records = records
         self._auditor = auditor
@@ -97,7 +98,8 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
             raise scopes.missing("user", scope.user)
 
         async def reset() -> pb.Usage:
-            month = await self._store.reset(scope.org, scope.user, reason, caller.get().request_id)
+            author = Author(caller.get().name, caller.get().request_id)
+            month = await self._resets.reset(scope.org, scope.user, reason, author)
             return await self._usage(scope, month)
 
         return await self._idempotency.once("ResetUserQuota", request, pb.Usage, reset)

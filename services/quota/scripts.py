@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from services.common.script import Script
+from services.common.trail import ENTRY
 
 FOLDER = Path(__file__).parent / "scripts"
 
@@ -15,6 +16,7 @@ class Scripts:
     settle: Script
     share: Script
     giveback: Script
+    forgivable: Script
     reset: Script
     snapshot: Script
     archive: Script
@@ -23,5 +25,8 @@ class Scripts:
 def load(folder: Path = FOLDER, clock: str | None = None) -> Scripts:
     """All scripts of a folder. ``clock`` replaces the piece that tells the time."""
     front = (clock or folder / "clock.lua", folder / "ledger.lua")
+    told = {"reset": (*front, ENTRY)}
     names = [script.name for script in fields(Scripts)]
-    return Scripts(**{name: Script(*front, folder / f"{name}.lua") for name in names})
+    return Scripts(
+        **{name: Script(*told.get(name, front), folder / f"{name}.lua") for name in names}
+    )

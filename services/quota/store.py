@@ -118,12 +118,6 @@ class LedgerStore:
 
         return await self._door.ask(ask)
 
-    async def reset(self, org: str, user: str, reason: str, request: str) -> str:
-        """Forgives what ``user`` spent in the current month, which is answered."""
-        names = [keys.user_quota(org, user), keys.org_quota(org), keys.journal(org)]
-        month, _ = await self._door.run(self._scripts.reset, names, [user, reason, request])
-        return str(month)
-
     async def archive(self, org: str, before_ms: int, count: int) -> int:
         """Drops up to ``count`` journal entries older than ``before_ms``, whose sums are kept."""
         names = [keys.journal(org), keys.journal_sums(org)]

@@ -25,7 +25,7 @@ async def test_a_named_key_acts_under_its_name(auth: Auth) -> None:
 
 async def test_two_living_keys_never_share_a_name(auth: Auth) -> None:
     made = await auth.admin.CreateAdminKey(admin_key={"name": "Grace"})
-    for taken in ("Grace", "admin", "service"):
+    for taken in ("Grace", "admin", "service", "auth", "quota"):
         with pytest.raises(AlreadyExists):
             await auth.admin.CreateAdminKey(admin_key={"name": taken})
     await auth.admin.RevokeAdminKey(admin_key_id=made.admin_key.admin_key_id)

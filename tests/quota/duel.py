@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from services.common import keys
+from services.common.trail import Author, Trail
 from services.quota import entries, items
 from services.quota.door import Door
 from services.quota.items import Checked, Checkpoint, Granted, Owner, Refused, Reserve, Settle
 from services.quota.model import Model
 from services.quota.pricing import Bound, Tokens
+from services.quota.resets import Resets
 from services.quota.rules import Config, Hold, Name, Step
 from services.quota.scripts import Scripts
 from services.quota.store import LedgerStore
@@ -29,6 +31,7 @@ class Duel:
         self.world = world
         self.kv = world.kv
         self.store = LedgerStore(door, scripts)
+        self.resets = Resets(door, scripts, Trail(world.kv, lambda: self.now))
         self.auditor = Auditor(door, world.books, scripts)
         self.model = Model()
         self.now = START
@@ -120,7 +123,8 @@ class Duel:
 
     async def reset(self, user: str) -> None:
         expected = self.model.reset(self.org, user, self.now)
-        assert await self.store.reset(self.org, user, "because", "") == expected
+        author = Author("admin", "req_1")
+        assert await self.resets.reset(self.org, user, "because", author) == expected
 
     async def check(self) -> None:
         """Books equal the model's, and the proof finds nothing."""

@@ -1,13 +1,11 @@
 """The RPCs for people: usage, rankings, journal, proof, reset."""
 
-import hashlib
-
 import grpc
 import pytest
 
 from gateway.quota.v1 import admin_pb2 as pb
 from gateway.quota.v1 import quota_pb2
-from services.common import keys
+from services.common import keys, secret
 from services.common.errors import GatewayError, from_rpc
 from services.quota.items import Owner
 from services.quota.months import month_of
@@ -34,10 +32,9 @@ async def refused(call: object) -> GatewayError:
 
 async def bound_admin(ledger: World, org: str) -> tuple[tuple[str, str]]:
     """Metadata of an admin key that is bound to one organisation."""
-    key = "gw_admin_" + name("k")
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    key = secret.mint(secret.ADMIN_KEY)
     await ledger.kv.hset(
-        keys.admin_key(digest), mapping={"name": "lee", "org": org, "status": "active"}
+        keys.admin_key(secret.digest(key)), mapping={"name": "lee", "org": org, "status": "active"}
     )
     return (("authorization", f"Bearer {key}"),)
 

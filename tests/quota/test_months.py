@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common import keys
 from services.quota import months, scripts
+from services.quota.door import Door
 from services.quota.items import Granted, Refused
 from services.quota.rules import Config
 from tests.quota.duel import Duel, ask, charge
@@ -19,13 +21,14 @@ def boundaries() -> list[datetime]:
 
 async def test_each_of_1200_months_ends_in_its_last_millisecond(kv_url: str) -> None:
     async with world(kv_url, clock=TEST_CLOCK) as made:
-        org = name("org")
+        org, lua, door = name("org"), scripts.load(clock=TEST_CLOCK), Door(made.kv, timeout=5)
+        names = [keys.user_quota(org, "user_1"), keys.org_quota(org)]
         for start in boundaries():
             before = start - timedelta(days=1)
             ms = int(start.timestamp()) * 1000
             for at, day in ((ms - 1, before), (ms, start), (ms + 86_399_999, start)):
                 await made.kv.set(CLOCK_KEY, at)
-                month = await made.store.reset(org, "user_1", "x", "")
+                month, _, _ = await door.run(lua.forgivable, names, [])
                 assert month == day.strftime("%Y-%m") == months.month_of(at)
 
 

@@ -6,8 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
+import orjson
 import pytest
+import redis
 
+from gateway.quota.v1 import admin_pb2 as pb
+from gateway.quota.v1.admin_pb2_grpc import QuotaAdminServiceStub
+from services.common import keys
+from services.common.access import MAX_FAILURES
 from services.common.probe import serving
 from tests.quota.rpc import ADMIN_KEY, CATALOG, SERVICE_TOKEN
 from tests.system.fleet import free_ports
@@ -49,6 +56,35 @@ def test_it_serves_both_apis_until_it_is_told_to_stop(kv_flush: str, tmp_path: P
         process.kill()
     told = process.log.read_text()
     assert ADMIN_KEY not in told and SERVICE_TOKEN not in told
+
+
+def test_a14_wrong_admin_keys_at_quota_itself_are_in_the_audit_trail(
+    kv_flush: str, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    given = environment(kv_flush, GATEWAY_QUOTA_LISTEN=address)
+    process = Process("quota", "quota", given, address, tmp_path / "log")
+    process.start()
+    try:
+        process.wait_healthy()
+        with grpc.insecure_channel(address) as channel:
+            call = QuotaAdminServiceStub(channel).GetMetrics
+            told = []
+            for _ in range(MAX_FAILURES + 1):
+                with pytest.raises(grpc.RpcError) as refused:
+                    call(pb.GetMetricsRequest(), timeout=20, metadata=(("authorization", "no"),))
+                told.append(refused.value.code())
+            assert told[0] == grpc.StatusCode.UNAUTHENTICATED
+            assert told[-1] == grpc.StatusCode.RESOURCE_EXHAUSTED
+            right = (("authorization", f"Bearer {ADMIN_KEY}"),)
+            assert call(pb.GetMetricsRequest(), timeout=20, metadata=right).month
+    finally:
+        process.kill()
+    with redis.Redis.from_url(kv_flush, decode_responses=True, protocol=3) as kv:
+        [(_, row)] = kv.xrange(keys.audit(keys.PLATFORM))
+    entry = orjson.loads(row["entry"])
+    assert (entry["actor"], entry["action"]) == ("quota", "admin.login_failures")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """The proof finds what is wrong, names it, and finds nothing where nothing is wrong."""
 
 import asyncio
+from typing import Any
 
+import orjson
 import pytest
 
 from services.common import keys
+from services.common.trail import Trail
 from services.quota import scripts
 from services.quota.archivist import Archivist
 from services.quota.door import Door
 from services.quota.items import Checkpoint, Owner
-from services.quota.months import month_of
+from services.quota.months import day_of, month_of
 from services.quota.pricing import Bound
 from services.quota.verify import Auditor, Verdict
 from tests.quota.world import USD, World, now_ms, quota_keys, reserve, settle
@@ -105,22 +108,50 @@ async def test_counters_without_any_journal_are_found(ledger: World) -> None:
     }
 
 
+def archiving(ledger: World, now: int) -> Archivist:
+    trail = Trail(ledger.kv, now_ms)
+    return Archivist(ledger.store, ledger.books, trail, days=1, clock=lambda: now)
+
+
+async def yesterday(ledger: World, org: str, count: int) -> None:
+    """Moves the first ``count`` entries of a journal one day back."""
+    rows = await ledger.kv.xrange(keys.journal(org))
+    await ledger.kv.delete(keys.journal(org))
+    for n, (place, fields) in enumerate(rows):
+        ms, _, sequence = place.partition("-")
+        back = 86_400_000 if n < count else 0
+        await ledger.kv.xadd(keys.journal(org), fields, id=f"{int(ms) - back}-{sequence}")
+
+
+async def trail(ledger: World, org: str) -> list[Any]:
+    return [orjson.loads(row["entry"]) for _, row in await ledger.kv.xrange(keys.audit(org))]
+
+
 async def test_archived_entries_stay_part_of_the_proof(ledger: World) -> None:
     owner = await busy(ledger)
     rows = await ledger.kv.xrange(keys.journal(owner.org))
-    await asyncio.sleep(0.002)
-    between = now_ms()
-    await asyncio.sleep(0.002)
     later = reserve(owner, 100)
     await ledger.store.reserve([later])
-    archivist = Archivist(ledger.store, ledger.books, days=1, clock=lambda: between + 86_400_000)
+    today = now_ms()
+    archivist = archiving(ledger, today + 86_400_000)
+    assert await archivist.archive() == 0  # today is not over
+    assert await trail(ledger, owner.org) == []
+    await yesterday(ledger, owner.org, len(rows))
     assert await archivist.archive() >= len(rows)
     assert [e["id"] for e in await ledger.journal(owner.org)] == [later.id]
+    [told] = await trail(ledger, owner.org)
+    assert (told["actor"], told["action"], told["target"]) == (
+        "quota",
+        "journal.archive",
+        owner.org,
+    )
+    assert told["after"] == {"before": day_of(today), "journal_days": "1"}
     verdict = await verify(ledger, owner.org)
     assert (verdict.differences, verdict.entries) == ([], len(rows) + 1)
     await ledger.store.settle([settle(later, 60)])
     assert (await verify(ledger, owner.org)).spent == 360
     assert await archivist.archive() == 0
+    assert len(await trail(ledger, owner.org)) == 1
     await ledger.kv.hincrby(
         keys.journal_sums(owner.org), f"{owner.user}|{owner.key}|{MONTH}|spent", 1
     )

@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 
 from gateway.auth.v1 import admin_pb2
-from services.auth import chain, wire
+from services.auth import wire
 from services.auth.admin.desk import Desk, not_found
-from services.common import keys
+from services.common import chain, keys
 from services.common.access import caller
 from services.common.errors import InvalidField
 from services.common.paging import Listed, page

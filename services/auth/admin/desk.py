@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from services.auth import model
-from services.auth.store import Author, Store
+from services.auth.store import Store
 from services.auth.vault import Vault
 from services.common import keys
 from services.common.access import caller
 from services.common.errors import InvalidField, NotFound
 from services.common.idempotency import Idempotency
+from services.common.trail import Author
 
 M = TypeVar("M", bound=Message)
 D = TypeVar("D", bound="Desk")

@@ -7,11 +7,12 @@ import orjson
 from gateway.auth.v1 import admin_pb2
 from services.auth import model, rules, vault, wire
 from services.auth.admin.desk import Desk, not_found, once
-from services.auth.store import Author, Change, Unchanged
+from services.auth.store import Change, Unchanged
 from services.common import keys
 from services.common.access import caller
 from services.common.errors import InvalidField, PreconditionFailed
 from services.common.paging import Listed, page
+from services.common.trail import Author
 
 _ORGS_AT_ONCE = 100
 

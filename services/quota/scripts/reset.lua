@@ -1,12 +1,10 @@
--- reset: let a user spend the current month's limit again. The books stay; what was spent until
--- now no longer counts against the limit.
+-- reset: let a user spend again what was told to the audit trail, and no more: what was spent since
+-- then counts. The books stay. Joined behind entry.lua.
 --
--- KEYS  1 user quota   2 org quota   3 journal
--- ARGV  1 user   2 reason   3 request id
--- Answers {month, nano-USD forgiven in this month}.
+-- KEYS  3 user quota   4 journal
+-- ARGV  6 month   7 nano-USD spent in it when it was told   8 user   9 reason   10 request id
 
-local month = paying_month(KEYS[2], clock())
-local spent = redis.call('HGET', KEYS[1], month .. ':spent') or '0'
-redis.call('HSET', KEYS[1], month .. ':reset', spent)
-journal(KEYS[3], 'reset', '', ARGV[1], '', month, '', '', 0, 0, 0, '', '', ARGV[3], ARGV[2])
-return {month, tonumber(spent)}
+local month, spent = ARGV[6], ARGV[7]
+redis.call('HSET', KEYS[3], month .. ':reset', spent)
+journal(KEYS[4], 'reset', '', ARGV[8], '', month, '', '', 0, 0, 0, '', '', ARGV[10], ARGV[9])
+return head

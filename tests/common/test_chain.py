@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.chain import Head, Verifier, link
+from services.common.chain import Head, Verifier, link
 
 Stored = list[tuple[str, str, str]]
 
