@@ -63,7 +63,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[str]:
         quota_channel = await enter(_dial(settings, settings.quota_target, QUOTA))
         auth = AuthClient(auth_channel, token, patience=settings.patience_seconds)
         principals = Principals(auth, stale_seconds=settings.principal_stale_seconds)
-        upstream = Upstream()
+        upstream = Upstream(catalog.private())
         stack.push_async_callback(upstream.close)
         bulk = Bulk()
         stack.callback(bulk.close)

@@ -1,6 +1,5 @@
 """Which model is meant, and where it is asked for: names, providers, fallbacks."""
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from urllib.parse import urlsplit
 
 from services.common.settings import SettingsError, environment
 from services.edge import errors
+from services.edge.addresses import Place, check_url, place
 from services.edge.catalog_file import (
     DEFAULT_APIS,
     DEFAULT_MAX_OUTPUT_TOKENS,
@@ -20,13 +20,6 @@ from services.edge.openai import MAX_MODEL_LENGTH
 from services.edge.settings import EdgeSettings
 
 _NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_MODEL_LENGTH}}}")
-_ODD_HOST = re.compile(
-    r"(^|\.)(localhost|local|internal|nip\.io|sslip\.io|localtest\.me)\.?$"
-    r"|^(0x[0-9a-f]+|[0-9]+)$|^(0[0-9]+|0x[0-9a-f]+)\.|^[0-9]+(\.[0-9]+){1,2}$",
-    re.IGNORECASE,
-)
-"""Names that mean this machine or network, and spellings of addresses that resolvers take for
-dotted ones."""
 _REST_NAMES = {"google-ai-studio": "google", "grok": "xai"}
 _NATIVE = {"mistral": "mistral/v1", "grok": "grok/v1", "workers-ai": "workers-ai/v1"}
 _CLOUDFLARE = "https://gateway.ai.cloudflare.com/v1/{account}/{gateway}/compat"
@@ -49,12 +42,12 @@ class Provider:
     idle_timeout: float = 300.0
     include_usage: str = "inject"
     output_cap: str = ""
-    keyless: bool = False
+    private: bool = False
 
     @property
     def usable(self) -> bool:
         """Whether requests can be sent without an organisation's own key."""
-        return self.keyless or bool(self.credential or self.cloudflare_token)
+        return self.private or bool(self.credential or self.cloudflare_token)
 
     @property
     def cap_field(self) -> str:
@@ -123,6 +116,10 @@ class Catalog:
                 names.update(dict.fromkeys((entry.match, *entry.aliases), provider.name))
         return list(names.items())
 
+    def private(self) -> frozenset[Place]:
+        """Where the operator's own servers are: no other may be at an address inside."""
+        return frozenset(place(p.base_url) for p in self._providers.values() if p.private)
+
     def example(self) -> str:
         """A model that examples may ask for: one that is offered by its full name, the simulator's
         only when there is no other."""
@@ -180,9 +177,10 @@ def _provider(entry: ProviderEntry, settings: EdgeSettings) -> Provider:
         base = form.format(account=settings.cloudflare_account, gateway=settings.cloudflare_gateway)
     elif told:
         base = told
+    private = entry.private or (bool(told) and base == told)
     if kind.startswith("cloudflare"):
         token = settings.cloudflare_token.get_secret_value()
-    _check_url(base, f"[providers.{entry.name}]", private=entry.private or base == told)
+    check_url(base, f"[providers.{entry.name}]", private=private)
     return Provider(
         name=entry.name,
         kind=kind,
@@ -195,7 +193,7 @@ def _provider(entry: ProviderEntry, settings: EdgeSettings) -> Provider:
         idle_timeout=entry.idle_timeout_s,
         include_usage=entry.include_usage,
         output_cap=entry.output_cap,
-        keyless=entry.private or (bool(told) and base == told),
+        private=private,
     )
 
 
@@ -225,24 +223,3 @@ def _sent_as(provider: Provider, model: str) -> str:
             return f"{_REST_NAMES.get(provider.name, provider.name)}/{model}"
         case _:
             return model
-
-
-def _check_url(url: str, where: str, *, private: bool) -> None:
-    """An address that only the operator chose, and that means what it says."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"{where}: base_url {url!r} is no http(s) address")
-    if parts.username or parts.query or parts.fragment:
-        raise SettingsError(f"{where}: base_url must have no user, query or fragment")
-    if private:
-        return
-    if parts.scheme != "https":
-        raise SettingsError(f"{where}: base_url must be https, or the provider be private = true")
-    if _ODD_HOST.search(parts.hostname):
-        raise SettingsError(f"{where}: {parts.hostname} is not the name of a public host")
-    try:
-        address = ipaddress.ip_address(parts.hostname)
-    except ValueError:
-        return
-    if not address.is_global:
-        raise SettingsError(f"{where}: {address} is not public; say private = true if it is meant")

@@ -6,16 +6,17 @@ kept, nothing decompressed.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 import httpx
 import orjson
 
 from services.edge import faults
+from services.edge.addresses import Place, checked
 from services.edge.catalog import Provider
 from services.edge.transport import Exchange as Reply
-from services.edge.transport import LeanTransport
+from services.edge.transport import LeanTransport, Resolve, resolve
 
 MAX_ERROR_BODY = 1 << 20
 
@@ -32,10 +33,11 @@ class _Place(NamedTuple):
 
 
 class Upstream:
-    """Opens answers. To be made inside the running loop."""
+    """Opens answers. To be made inside the running loop. Addresses that are not public are
+    reached in ``private`` only."""
 
-    def __init__(self) -> None:
-        self._transport = LeanTransport()
+    def __init__(self, private: Set[Place], *, resolve: Resolve = resolve) -> None:
+        self._transport = LeanTransport(resolve=checked(resolve, private))
         self._places: dict[tuple[str, str], _Place] = {}
 
     async def close(self) -> None:

@@ -193,7 +193,7 @@ def application(directory: Path, principal: Principal) -> Any:
     rooms = Rooms(
         admission=Admission(principals, quota, grace),
         catalog=catalog,
-        dispatch=Dispatch(Upstream(), catalog, principals, ledger, counts, bulk),
+        dispatch=Dispatch(Upstream(catalog.private()), catalog, principals, ledger, counts, bulk),
         running=Running(ledger.checkpoint, every=60),
         settlements=grace,
         bulk=bulk,
