@@ -148,7 +148,7 @@ def gateway(
         "GATEWAY_LOG_FORMAT": "json",
         **settings,
     }
-    with fleet(edges=edges, quotas=quotas, settings=told, sockets=quotas == 1) as made:
+    with fleet(edges=edges, quotas=quotas, settings=told, sockets=quotas == 1, waits={}) as made:
         org = made.organization("1000000")
         user = made.user(org, "bench@example.com", "1000000")
         key = made.key(user)["api_key"]

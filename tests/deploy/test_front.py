@@ -14,7 +14,6 @@ import pytest
 
 from tests.system.fleet import Fleet, fleet, free_ports
 from tests.system.process import Process
-from tests.system.rolling import PATIENT
 from tests.waiting import until
 
 pytestmark = [
@@ -87,7 +86,6 @@ async def test_edges_that_restart_one_after_another_cut_no_stream(tmp_path: Path
         "GATEWAY_SIMULATOR_TOKENS_PER_SECOND": "40",
         "GATEWAY_NOTICE_SECONDS": "3",
         "GATEWAY_DRAIN_SECONDS": "20",
-        **PATIENT,
     }
     started = fleet(edges=2, settings=settings)
     running = await asyncio.to_thread(started.__enter__)

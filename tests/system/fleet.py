@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,9 @@ from tests.waiting import wait_until
 ADMIN_KEY = "fleet-admin-key-" + "7c" * 16
 SERVICE_TOKEN = "fleet-service-token-" + "3e" * 16
 MASTER_KEY = "5a" * 32
+PATIENT = {"GATEWAY_KV_TIMEOUT_MS": "2000", "GATEWAY_PATIENCE_SECONDS": "10"}
+"""For a machine that has much else to do: a process that gets no time for a moment is not what most
+tests look for."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -116,10 +119,12 @@ def fleet(
     edge_settings: Sequence[dict[str, str]] = (),
     quota_way: Callable[[str], str] = str,
     sockets: bool = False,
+    waits: Mapping[str, str] = PATIENT,
 ) -> Iterator[Fleet]:
     """Start everything, give it, stop everything. ``settings`` go to every process,
     ``edge_settings`` to the edges one by one; ``quota_way`` answers where edges reach quota, given
-    where it is. With ``sockets`` the edges reach auth and quota, one of each, by unix socket."""
+    where it is. With ``sockets`` the edges reach auth and quota, one of each, by unix socket.
+    ``waits`` is empty for the time limits that a gateway has by itself."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
         url = kv_url or stack.enter_context(kv.running(directory / "kv"))
@@ -144,7 +149,7 @@ def fleet(
             GATEWAY_SIMULATOR_FIRST_TOKEN_MS="0",
             GATEWAY_SIMULATOR_TOKENS_PER_SECOND="0",
             GATEWAY_DATA_DIR=str(directory / "data"),
-        ) | (settings or {})
+        ) | {**waits, **(settings or {})}
 
         def process(name: str, service: str, address: str, **more: str) -> Process:
             return Process(name, service, common | more, address, directory / f"{name}.log")

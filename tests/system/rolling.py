@@ -5,7 +5,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,13 +122,8 @@ async def restart(process: Process) -> None:
     await asyncio.to_thread(process.restart)
 
 
-PATIENT = {"GATEWAY_KV_TIMEOUT_MS": "2000", "GATEWAY_PATIENCE_SECONDS": "10"}
-"""For a machine that has other tests to run meanwhile: a process that gets no time for a while is
-not what is looked for."""
-
-
 @contextlib.contextmanager
-def two_of_each(directory: Path, **more: str) -> Iterator[Fleet]:
+def two_of_each(directory: Path, waits: Mapping[str, str]) -> Iterator[Fleet]:
     catalog = directory / "models.toml"
     catalog.write_text(CATALOG)
     settings = {
@@ -137,7 +132,7 @@ def two_of_each(directory: Path, **more: str) -> Iterator[Fleet]:
         # Longer than the balancer may take to look, on a machine with much else to do.
         "GATEWAY_NOTICE_SECONDS": "1.5",
     }
-    with fleet(edges=2, auths=2, quotas=2, settings=settings | more) as made:
+    with fleet(edges=2, auths=2, quotas=2, settings=settings, waits=waits) as made:
         yield made
 
 

@@ -129,10 +129,7 @@ async def test_slots_that_move_under_load_stop_nobody_and_change_no_bill() -> No
 
                 await until(goes_on, "an organisation stands still after its slot moved")
         for team in teams:
-            refused = team.answers.total() - team.answers["served"]
-            # A request may miss its 250 ms on a busy machine; a slot that is away would refuse all.
-            assert refused <= team.answers["served"] / 50, team.answers
-            assert set(team.answers) <= {"served", "quota_unavailable", "auth_unavailable"}
+            assert set(team.answers) == {"served"}, team.answers
         await balanced(running, teams)
     finally:
         await asyncio.to_thread(topology_.__exit__, None, None, None)

@@ -94,7 +94,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     settings = {"GATEWAY_CATALOG": str(catalog), "GATEWAY_CHECKPOINT_SECONDS": "1"}
     with (
         store(directory) as kv,
-        fleet(kv_url=kv.url, settings=settings, quota_way=through) as made,
+        fleet(kv_url=kv.url, settings=settings, quota_way=through, waits={}) as made,
         httpx.Client(timeout=30) as client,
     ):
         yield Stage(made, kv, ways[0], client)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.rolling import PATIENT, STREAMS, restarts, two_of_each
+from tests.system.fleet import PATIENT
+from tests.system.rolling import STREAMS, restarts, two_of_each
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -13,7 +14,7 @@ ROUNDS = 2
 
 
 async def test_a_rolling_restart_truncates_no_stream_and_fails_no_request(tmp_path: Path) -> None:
-    with two_of_each(tmp_path, **PATIENT) as made:
+    with two_of_each(tmp_path, PATIENT) as made:
         streams = await restarts(made, ROUNDS)
     assert set(streams.outcomes) == {"whole"}, streams.outcomes
     assert streams.outcomes["whole"] >= ROUNDS * STREAMS

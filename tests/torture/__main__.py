@@ -26,7 +26,7 @@ def races(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
     catalog = directory / "models.toml"
     catalog.write_text(CATALOG)
     rounds = max(1, min(20, int(seconds / 15)))
-    with fleet(quotas=2, settings={"GATEWAY_CATALOG": str(catalog)}) as made:
+    with fleet(quotas=2, settings={"GATEWAY_CATALOG": str(catalog)}, waits={}) as made:
         found = race(made, seed=seed, rounds=rounds, reserves=10_000, affordable=1_000)
     return found.exact == rounds, found.lines()
 
@@ -53,7 +53,7 @@ def ledgers(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]
 
 def rollings(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
     count = max(1, min(20, int(seconds / 25)))
-    with two_of_each(directory) as made:
+    with two_of_each(directory, {}) as made:
         streams = asyncio.run(restarts(made, count))
     told = f"{count} times every process of six restarted under {STREAMS} streams"
     good = set(streams.outcomes) == {"whole"}

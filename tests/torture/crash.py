@@ -202,7 +202,7 @@ def crash(
     try:
         with (
             store(directory) as kv,
-            fleet(edges=2, kv_url=kv.url, settings=settings, quota_way=through) as made,
+            fleet(edges=2, kv_url=kv.url, settings=settings, quota_way=through, waits={}) as made,
         ):
             run = Crash(made, kv, ways[0], seed)
             return run.run(faults=faults, seconds=seconds, clients=clients, seed=seed)

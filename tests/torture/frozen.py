@@ -57,7 +57,7 @@ def frozen(directory: Path, *, rounds: int, callers: int = 4, calls: int = 50) -
     settings = {"GATEWAY_CATALOG": str(catalog)}
     with (
         store(directory) as kv,
-        fleet(kv_url=kv.url, settings=settings) as made,
+        fleet(kv_url=kv.url, settings=settings, waits={}) as made,
     ):
         key = made.key(made.user(made.organization(), "waits@example.com"))["api_key"]
         asking = [Caller(made, key) for _ in range(callers)]

@@ -56,7 +56,7 @@ def grace(directory: Path, *, seed: int, rounds: int, requests: int = 60) -> Rou
         "GATEWAY_GRACE_MIN_EDGES": "3",
     }
     found, chosen = Rounds(), random.Random(seed)
-    with fleet(edges=3, settings=settings) as made:
+    with fleet(edges=3, settings=settings, waits={}) as made:
         for _ in range(rounds):
             _round(made, chosen, found, requests)
     return found
