@@ -1,6 +1,7 @@
-"""Ids: random for things people create, time-ordered for reservations."""
+"""Ids: random for things people create, time-ordered for reservations. Those of requests and
+reservations need to be unique, not secret: they are drawn without a system call each."""
 
-import os
+import random
 import secrets
 import time
 from contextvars import ContextVar
@@ -19,11 +20,11 @@ def new_id(prefix: str) -> str:
 
 def new_reservation_id() -> str:
     """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random bits."""
-    when, chance = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    when, chance = f"{time.time_ns() // 1_000_000:012x}", f"{random.getrandbits(80):020x}"
     variant = "89ab"[int(chance[3], 16) & 3]
     return f"{when[:8]}-{when[8:]}-7{chance[:3]}-{variant}{chance[4:7]}-{chance[8:]}"
 
 
 def new_request_id() -> str:
     """``req_`` and 32 hex characters, as in ``x-request-id``."""
-    return "req_" + os.urandom(16).hex()
+    return f"req_{random.getrandbits(128):032x}"

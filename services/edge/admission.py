@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2
@@ -27,8 +27,7 @@ _WINDOW_SECONDS = 60.0
 _MAX_PEERS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     principal: Principal
     key_hash: str
 

@@ -9,7 +9,7 @@ maximum of its own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.edge.errors import ApiError, invalid
 from services.edge.openai import Ask
@@ -45,8 +45,7 @@ _TEXT_PARTS = frozenset(
 _DATA_URL = "data:"
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """``most`` is never exceeded; ``estimated_input`` is what the input is likely to count."""
 
     most: Tokens

@@ -1,12 +1,11 @@
 """What an answer costs, by how it ended. Pure."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from services.edge.usage import Meter, Tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What to book: ``billable`` false releases the hold."""
 
     tokens: Tokens
@@ -24,9 +23,9 @@ def final_charge(meter: Meter, estimated_input: int, *, complete: bool) -> Charg
     if meter.seen is not None:
         tokens, extra = meter.seen, meter.extra()
         if extra != tokens.extra_units:
-            tokens = replace(tokens, extra_units=extra)
+            tokens = tokens._replace(extra_units=extra)
         if not complete:
-            tokens = replace(tokens, output=max(tokens.output, meter.count()))
+            tokens = tokens._replace(output=max(tokens.output, meter.count()))
         return Charge(tokens, flags=partial)
     delivered = meter.count()
     if meter.failed and not delivered:

@@ -26,6 +26,7 @@ class Connection(HttpToolsProtocol):
                 self.transport,
                 self.flow,
                 self.loop,
+                always=self.server_state.default_headers,
                 expects=any(
                     n == b"expect" and v.lower() == b"100-continue" for n, v in self.headers
                 ),

@@ -2,7 +2,7 @@
 but for the price: the head of an answer is checked as a whole and leaves with the body."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uvicorn._types import HTTPScope
@@ -17,7 +17,8 @@ _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 
 class Cycle(RequestResponseCycle):
-    """``done`` is called when the answer is complete."""
+    """``always`` are the headers of every answer, as they are when it begins; ``done`` is called
+    when it is complete."""
 
     def __init__(
         self,
@@ -26,6 +27,7 @@ class Cycle(RequestResponseCycle):
         flow: FlowControl,
         loop: asyncio.AbstractEventLoop,
         *,
+        always: Sequence[tuple[bytes, bytes]],
         expects: bool,
         keep_alive: bool,
         done: Any,
@@ -47,6 +49,7 @@ class Cycle(RequestResponseCycle):
         self.response_complete = False
         self.chunked_encoding: bool | None = None
         self.expected_content_length = 0
+        self._always = always
         self._head = b""
 
     def at_hand(self) -> bytes | None:
@@ -84,7 +87,7 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         status = message["status"]
         lines = [STATUS_LINE[status]]
-        for given, value in message.get("headers", ()):
+        for given, value in (*self._always, *message.get("headers", ())):
             name = given.lower()
             lines.append(b"%b: %b\r\n" % (name, value))
             if name in _FRAMING:

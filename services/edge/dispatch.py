@@ -5,8 +5,9 @@ nothing; a fallback only after the hold pays for its price.
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import GatewayError
@@ -31,8 +32,7 @@ from services.edge.usage import Tokens
 CONNECT_ATTEMPTS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What stays the same over all attempts."""
 
     api: Api
@@ -42,8 +42,7 @@ class Order:
     alarm: Alarm
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Status and headers have come; the body is still to be read."""
 
     reply: Reply

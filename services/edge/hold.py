@@ -1,7 +1,9 @@
 """A reservation as the edge holds it: what was asked, what was granted, how it is settled."""
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2
@@ -57,8 +59,7 @@ def reserve_item(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """``model`` is the one that is charged: a fallback's, once it took over. ``headers`` tell the
     client of its rate limits. ``grace`` is the edge whose fail-open share pays, if one does."""
 
@@ -66,7 +67,7 @@ class Hold:
     grant: quota_pb2.Grant
     bound: Bound
     model: str
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     grace: str = ""
 
     @property
@@ -74,7 +75,7 @@ class Hold:
         return self.item.reservation_id
 
     def moved(self, model: str) -> "Hold":
-        return replace(self, model=model)
+        return self._replace(model=model)
 
     def settled(self, charge: Charge) -> quota_pb2.SettleItem:
         """The end of it."""
@@ -83,20 +84,21 @@ class Hold:
             if charge.billable
             else quota_pb2.SETTLE_OUTCOME_RELEASED
         )
+        item, grant = self.item, self.grant
         return quota_pb2.SettleItem(
-            reservation_id=self.item.reservation_id,
-            fingerprint=self.item.fingerprint,
-            owner=self.item.owner,
+            reservation_id=item.reservation_id,
+            fingerprint=item.fingerprint,
+            owner=item.owner,
             model=self.model,
-            service_tier=self.item.service_tier,
-            operation=self.item.operation,
+            service_tier=item.service_tier,
+            operation=item.operation,
             outcome=outcome,
             usage=to_message(charge.tokens),
-            month=self.grant.month,
-            admit_time_ms=self.grant.admit_time_ms,
+            month=grant.month,
+            admit_time_ms=grant.admit_time_ms,
             flags=charge.flags,
-            request_id=self.item.request_id,
-            held_nano_usd=self.grant.held_nano_usd,
+            request_id=item.request_id,
+            held_nano_usd=grant.held_nano_usd,
             grace=bool(self.grace),
             edge_id=self.grace,
         )

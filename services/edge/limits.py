@@ -128,18 +128,21 @@ class LimitedProtocol(Connection):
     def on_url(self, url: bytes) -> None:
         if self._replaying:
             return
+        self.url += url
         self._head_bytes += len(url)
-        super().on_url(url)
-        self._check()
+        if self._head_bytes > self.limits.head_bytes:
+            self._stop(_too_large())
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._replaying:
             return
-        size = len(name) + len(value)
+        size, most = len(name) + len(value), self.limits
         self._head_bytes += size
-        if self._at is _At.HEAD:
+        if self._at is _At.HEAD:  # trailers are only counted
             self.headers.append((name.lower(), value))
-        self._check(too_long=size > self.limits.header_bytes)  # trailers are only counted
+        too_many = len(self.headers) > most.headers
+        if too_many or size > most.header_bytes or self._head_bytes > most.head_bytes:
+            self._stop(_too_large())
 
     def on_headers_complete(self) -> None:
         if self._replaying:
@@ -171,11 +174,6 @@ class LimitedProtocol(Connection):
             self._idle_for(self.timeout_keep_alive)
 
     # --- Refusals
-
-    def _check(self, *, too_long: bool = False) -> None:
-        most = self.limits
-        if too_long or len(self.headers) > most.headers or self._head_bytes > most.head_bytes:
-            self._stop(_too_large())
 
     def _stop(self, refusal: ApiError) -> None:
         self._refusal = refusal

@@ -49,9 +49,22 @@ def members(body: bytes) -> list[Member]:
     return found
 
 
+def canonical(body: bytes, document: Mapping[str, Any]) -> bool:
+    """Whether the body is spelled exactly as we would, as most clients do: then nothing is in it
+    that is not in the document, not even a name given twice."""
+    return orjson.dumps(document) == body
+
+
 def change(body: bytes, document: Mapping[str, Any], changes: Mapping[str, object]) -> bytes:
     """``body``, which means ``document``, with members set to new values; those it does not have
     are put in front."""
+    if canonical(body, document):
+        new = {name: value for name, value in changes.items() if name not in document}
+        return orjson.dumps({**new, **document, **changes})
+    return _changed(body, document, changes)
+
+
+def _changed(body: bytes, document: Mapping[str, Any], changes: Mapping[str, object]) -> bytes:
     new: dict[str, object] = {}
     cuts: list[tuple[int, int, object]] = []
     for name, value in changes.items():

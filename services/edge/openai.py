@@ -4,13 +4,12 @@ A body is parsed once. What cannot mean the same to every parser (a known field 
 letters) is refused, so that the provider sees what policy saw. Bodies stay the bytes that came.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from services.edge.errors import invalid
-from services.edge.members import repeated
+from services.edge.members import canonical, repeated
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000
@@ -72,8 +71,7 @@ ROUTING = frozenset(
 Body = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A checked request. ``cap`` is the client's limit of output tokens for one choice."""
 
     raw: bytes
@@ -97,8 +95,8 @@ def parse(raw: bytes) -> Body:
         ) from None
     if not isinstance(body, dict):
         raise invalid("We expected the JSON body of your request to be an object.")
-    _check_names(raw, body)
     _check_size(raw, body)
+    _check_names(raw, body)
     tools = body.get("tools")
     if isinstance(tools, list) and len(tools) > MAX_TOOLS:
         raise invalid(
@@ -128,7 +126,7 @@ def _check_names(raw: bytes, body: Body) -> None:
                 param=name[:64],
                 code="unsupported_parameter",
             )
-    twice = repeated(raw, KNOWN & body.keys())
+    twice = None if canonical(raw, body) else repeated(raw, KNOWN & body.keys())
     if twice is not None:
         raise invalid(
             f"'{twice}' is given more than once.", param=twice, code="duplicate_parameter"
@@ -138,7 +136,8 @@ def _check_names(raw: bytes, body: Body) -> None:
 def _check_size(raw: bytes, body: Body) -> None:
     """Depth and number of values. Bodies with few brackets and commas cannot break either."""
     opened = raw.count(b"{") + raw.count(b"[")
-    if opened <= MAX_DEPTH and raw.count(b",") < MAX_NODES // 2:
+    few = len(raw) < MAX_NODES // 2 or raw.count(b",") < MAX_NODES // 2
+    if opened <= MAX_DEPTH and few:
         return
     nodes = 0
     level: list[Any] = [body]

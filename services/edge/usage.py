@@ -5,8 +5,8 @@ document or over the chunks of a stream. Per field the largest value seen counts
 summed: some providers report running totals, some split the fields over chunks.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,12 +17,12 @@ BYTES_PER_TOKEN = 4
 """A common ratio, for estimates only; bounds count a token for each byte."""
 _INPUT = ("prompt_tokens", "input_tokens")
 _OUTPUT = ("completion_tokens", "output_tokens")
+_TOTALS = frozenset([*_INPUT, *_OUTPUT, "total_tokens"])
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """What a request used, or at most can use. The details are parts of their totals."""
 
     input: int = 0
@@ -36,7 +36,7 @@ class Tokens:
 
     def most(self, other: "Tokens") -> "Tokens":
         """The larger value of each field."""
-        return Tokens(*(max(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+        return Tokens(*map(max, self, other))
 
 
 class BadUsage(ValueError):
@@ -52,6 +52,8 @@ def parse_usage(usage: dict[str, Any]) -> Tokens:
         outputs = total - inputs  # thinking that some providers add to the total only
     elif 0 < total < inputs + outputs:
         raise BadUsage("total_tokens is smaller than its parts")
+    if usage.keys() <= _TOTALS:
+        return Tokens(inputs, outputs)
     read, written = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
     cached = max(
         _count(read, ("cached_tokens",)),

@@ -290,7 +290,7 @@ def main() -> None:
     if profile:
         import pstats
 
-        pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(70)
+        pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(150)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -35,7 +36,9 @@ class Wire(asyncio.Transport):
         self.closed = True
 
 
-def cycle(method: str = "POST", *, keep_alive: bool = True) -> tuple[Wire, Cycle]:
+def cycle(
+    method: str = "POST", *, keep_alive: bool = True, always: Sequence[tuple[bytes, bytes]] = ()
+) -> tuple[Wire, Cycle]:
     wire = Wire()
     scope: Any = {"type": "http", "method": method}
     made = Cycle(
@@ -43,6 +46,7 @@ def cycle(method: str = "POST", *, keep_alive: bool = True) -> tuple[Wire, Cycle
         wire,
         FlowControl(wire),
         asyncio.get_running_loop(),
+        always=always,
         expects=False,
         keep_alive=keep_alive,
         done=lambda: None,
@@ -115,3 +119,13 @@ async def test_what_comes_out_of_order_is_a_mistake(first: dict[str, Any]) -> No
     _, made = cycle()
     with pytest.raises(RuntimeError, match="order"):
         await made.send(first)
+
+
+async def test_what_is_told_with_every_answer_is_told_as_it_is_when_the_answer_begins() -> None:
+    always: list[tuple[bytes, bytes]] = []
+    wire, made = cycle(always=always)
+    always.append((b"connection", b"close"))
+    await made.send(START)
+    await made.send(body(b"", more=False))
+    assert b"\r\nconnection: close\r\n" in wire.seen[0]
+    assert wire.closed

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.edge.members import change, members, repeated
+from services.edge.members import canonical, change, members, repeated
 from services.edge.openai import KNOWN
 
 NAMES = ["model", "stream", "max_tokens", "messages", "x", 'say "model"', "mo\\del", "é"]
@@ -94,3 +94,10 @@ def test_a_name_is_recognised_however_it_is_escaped(name: str, data: st.DataObje
     body = f'{{"{name}": 1, "é\\u00e9": 2, "{name[:at]}{escaped}{name[at + 1 :]}": 3}}'.encode()
     assert repeated(body, KNOWN) == name
     assert orjson.loads(change(body, orjson.loads(body), {name: 4}))[name] == 4
+
+
+def test_a_number_in_another_spelling_makes_no_room_for_a_name_given_twice() -> None:
+    body = b'{"n":1e5,"model":"a","model":"b"}'
+    assert not canonical(body, orjson.loads(body))
+    assert canonical(b'{"n":1e5}', {"n": 1e5}) is canonical(b'{"n":1,"n":1}', {"n": 1}) is False
+    assert canonical(b'{"n":100000.0}', {"n": 1e5})
