@@ -1,6 +1,8 @@
 """The life of a gRPC process: start, ready, run, drain."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -24,6 +26,9 @@ LIVE = "live"
 bring the KV back."""
 
 _PROBE_SECONDS = 1.0
+_AWAY_SECONDS = 2.0
+"""For so long callers are told that the KV is away; then that there is no use in calling, so that
+they find another replica if there is one that does reach it."""
 _NOTICE_SECONDS = 0.3
 
 
@@ -92,18 +97,19 @@ class Server:
 
     async def _watch(self) -> None:
         serving: bool | None = None
+        there = -math.inf
         while True:
             try:
                 await self._ready()
-                now, cause = True, ""
+                now, cause, there = True, "", time.monotonic()
             except GatewayError as error:
                 now, cause = False, f"{error} ({error.__cause__})"
-            if now is not serving:
+            if now is not serving and (now or time.monotonic() - there >= _AWAY_SECONDS):
                 status = health_pb2.HealthCheckResponse
                 await self._set(status.SERVING if now else status.NOT_SERVING)
                 log.info("ready" if now else "not_ready", cause=cause)
                 serving = now
-            await asyncio.sleep(_PROBE_SECONDS if now else _PROBE_SECONDS / 5)
+            await asyncio.sleep(_PROBE_SECONDS if serving else _PROBE_SECONDS / 5)
 
     async def _set(self, status: Any) -> None:
         for name in ("", *self._names):

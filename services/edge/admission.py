@@ -16,7 +16,7 @@ from services.edge.catalog import Target
 from services.edge.clients import QuotaClient
 from services.edge.credential import presented_key
 from services.edge.exchange import Exchange
-from services.edge.grace import Grace
+from services.edge.grace import FAIL_OPEN, Grace
 from services.edge.hold import Hold, released, reserve_item
 from services.edge.openai import ROUTING, Ask
 from services.edge.principals import Principals, allowed
@@ -113,21 +113,30 @@ class Admission:
         """The ledger did not answer: this edge's fail-open share pays, or nothing is admitted and
         what the ledger may have held is let go."""
         try:
+            if caller.principal.failure_mode != FAIL_OPEN:
+                raise errors.unavailable("quota") from error
+            return await self._on_a_share(caller, item, bound, error)
+        except BaseException:
+            if asked:
+                self._grace.submit(released(item))
+            raise
+
+    async def _on_a_share(
+        self, caller: Caller, item: quota_pb2.ReserveItem, bound: Bound, error: GatewayError
+    ) -> tuple[Hold, Principal]:
+        try:
             principal = await self._principals.recent(caller.key_hash)
-            if not allowed(principal, item.requested_model, item.model):
-                raise errors.unknown_model(item.requested_model)
-            grant = await self._grace.admit(principal, item)
         except Unauthenticated:
             raise errors.wrong_key() from None
         except Unavailable:
             raise errors.unavailable("auth") from error
-        if grant is not None:
-            headers = {"x-gateway-grace": "true"}
-            hold = Hold(item, grant, bound, item.model, headers, self._grace.edge_id)
-            return hold, principal
-        if asked:
-            self._grace.submit(released(item))
-        raise errors.unavailable("quota") from error
+        if not allowed(principal, item.requested_model, item.model):
+            raise errors.unknown_model(item.requested_model)
+        grant = await self._grace.admit(principal, item)
+        if grant is None:
+            raise errors.unavailable("quota") from error
+        headers = {"x-gateway-grace": "true"}
+        return Hold(item, grant, bound, item.model, headers, self._grace.edge_id), principal
 
     async def _current(self, caller: Caller, result: quota_pb2.ReserveResult) -> Principal:
         """The principal, asked for again when the ledger knows a newer one."""

@@ -1,5 +1,6 @@
 """Whether it is worth asking: after failures nobody waits until one call has succeeded again."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -12,7 +13,8 @@ FAILURES = 3
 """Quick failures in a row that open it."""
 
 SLOW_SECONDS = 0.1
-"""A failure that took longer opens it at once: the next ones would wait as long."""
+"""A failure that took longer opens it at once: the next ones would wait as long. Silence does not,
+if others were answered meanwhile: the service is busy, or one replica of it hangs."""
 
 PROBE_SECONDS = 0.25
 
@@ -37,6 +39,7 @@ class Breaker:
         self.on_change = on_change
         self._clock = clock
         self._failures = 0
+        self._answered = -math.inf
         self._next_probe = 0.0
 
     def check(self) -> None:
@@ -47,13 +50,16 @@ class Breaker:
 
     def succeeded(self) -> None:
         self._failures = 0
+        self._answered = self._clock()
         if self.open:
             self._turn(False)
 
-    def failed(self, seconds: float) -> None:
-        """A call ended without an answer after so many seconds."""
+    def failed(self, seconds: float, *, silent: bool = False) -> None:
+        """A call failed after so many seconds; ``silent``: nobody said anything."""
         self._failures += 1
-        if not self.open and (self._failures >= FAILURES or seconds >= SLOW_SECONDS):
+        busy = silent and self._answered > self._clock() - seconds
+        slow = seconds >= SLOW_SECONDS and not busy
+        if not self.open and (self._failures >= FAILURES or slow):
             self._turn(True)
 
     def probe_due(self) -> bool:

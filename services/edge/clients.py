@@ -17,7 +17,6 @@ from services.edge.coalescer import Coalescer
 VERIFY_SECONDS = 0.25
 RESERVE_SECONDS = 0.25
 BOOK_SECONDS = 1.0
-BEAT_SECONDS = 0.5
 READ_SECONDS = 5.0
 _SECOND_SECONDS = 0.25
 
@@ -133,7 +132,9 @@ class QuotaClient:
             caller_time_ms=_now_ms(),
         )
         call = self._stub.CheckpointReservations
-        return await _call(call, request, self._metadata, BEAT_SECONDS, "quota")
+        if share_org_ids or price_models:
+            return await _call(call, request, self._metadata, BOOK_SECONDS, "quota")
+        return await _call(call, request, self._metadata, RESERVE_SECONDS, "quota", self._again)
 
     async def give_back(self, shares: list[quota_pb2.GraceShare]) -> None:
         """What this edge, which stops, has spent of each of its shares; it keeps nothing else."""
@@ -173,7 +174,8 @@ class QuotaClient:
                 call, request, self._metadata, RESERVE_SECONDS, "quota", self._again
             )
         except Unavailable as error:
-            self._breaker.failed(time.monotonic() - began)
+            silent = isinstance(error, Unanswered)
+            self._breaker.failed(time.monotonic() - began, silent=silent)
             if self._breaker.open:
                 self._reserves.abandon(NotAsked(str(error), metadata=error.metadata))
             raise

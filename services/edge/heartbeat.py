@@ -1,16 +1,20 @@
-"""Every few seconds: is the ledger there, on which KV does it stand, what may we spend without it?
+"""Every second: is the ledger there, on which KV does it stand? And every few: what may we spend
+without it?
 
-While the breaker is open it beats faster, so that an outage ends for everybody as soon as it is
-over. It also takes in what edges left that share our disk and are gone.
+So an outage is known before a request meets it. While the ledger does not answer it beats faster,
+so that an outage ends for everybody as soon as it is over. It also takes in what edges left that
+share our disk and are gone.
 """
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from gateway.quota.v1.quota_pb2 import CheckpointReservationsResponse, GraceShare
-from services.common.errors import GatewayError
+from services.common.errors import GatewayError, Unanswered, Unavailable
 from services.common.logs import logger
 from services.edge import grace_file, journal, slot
 from services.edge.breaker import PROBE_SECONDS, Breaker
@@ -18,6 +22,10 @@ from services.edge.grace import Grace
 from services.edge.outbox import Outbox
 
 log = logger("heartbeat")
+
+BEAT_SECONDS = 1.0
+"""Shorter than the KV has to be away before quota says that it is not serving (``serve``): until
+then quota answers, and says why."""
 
 TIDY_SECONDS = 30.0
 _GATHER_SECONDS = 0.02
@@ -47,8 +55,9 @@ class Heartbeat:
         self._grace = grace
         self._every = every
         self._news = asyncio.Event()
+        self._wanted = False
         self._tasks: list[asyncio.Task[None]] = []
-        grace.news = self._news.set
+        grace.news = self._somebody_new
         breaker.on_change = lambda _: self._news.set()
 
     def start(self, data_dir: Path | None) -> None:
@@ -56,6 +65,10 @@ class Heartbeat:
         self._tasks = [asyncio.create_task(self._run())]
         if data_dir is not None:
             self._tasks.append(asyncio.create_task(tidy(data_dir, self._outbox, self._grace)))
+
+    def _somebody_new(self) -> None:
+        self._wanted = True
+        self._news.set()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -73,18 +86,36 @@ class Heartbeat:
             log.warning("shares_not_returned", cause=str(error))
 
     async def beat(self) -> None:
-        """Once. Raises GatewayError."""
-        orgs, models = self._grace.wanted()
-        told = await self._beat(orgs, models)
+        """Whether the ledger is there. Raises GatewayError."""
+        began = time.monotonic()
+        try:
+            told = await self._beat([], [])
+        except Unavailable as error:
+            silent = isinstance(error, Unanswered)
+            self._breaker.failed(time.monotonic() - began, silent=silent)
+            raise
         self._breaker.succeeded()
         self._outbox.heard(told.store_epoch)
-        await self._grace.heard(orgs, told)
+        await self._grace.heard([], told)
+
+    async def renew(self) -> None:
+        """Our shares and prices. A KV node of some organisations may be away, which is no reason
+        not to ask for others. Raises GatewayError."""
+        orgs, models = self._grace.wanted()
+        if orgs or models:
+            await self._grace.heard(orgs, await self._beat(orgs, models))
 
     async def _run(self) -> None:
+        renewed = -math.inf
         while True:
             self._news.clear()
+            pause = PROBE_SECONDS
             try:
                 await self.beat()
+                pause = min(BEAT_SECONDS, self._every)
+                if self._wanted or time.monotonic() - renewed >= self._every:
+                    await self.renew()
+                    renewed, self._wanted = time.monotonic(), False
             except GatewayError as error:
                 if not self._breaker.open:
                     log.warning("heartbeat_failed", cause=str(error))
@@ -92,7 +123,7 @@ class Heartbeat:
                 await asyncio.sleep(PROBE_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._every)
+                await asyncio.wait_for(self._news.wait(), pause)
                 await asyncio.sleep(_GATHER_SECONDS)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
+from typing import NamedTuple
 
 from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import GatewayError, Unauthenticated, Unavailable
@@ -36,6 +37,11 @@ class _Entry:
     verified: float
 
 
+class _Question(NamedTuple):
+    task: asyncio.Task[Principal]
+    began: float
+
+
 class Principals:
     """Principals by the hash of their key. Concurrent questions about one key are one question."""
 
@@ -55,7 +61,7 @@ class Principals:
         self._clock = clock
         self._wall = wall
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[Principal]] = {}
+        self._asking: dict[str, _Question] = {}
         self._credentials: OrderedDict[tuple[str, str, int], tuple[str, float]] = OrderedDict()
 
     async def find(self, key_hash: str) -> Principal:
@@ -88,8 +94,8 @@ class Principals:
         usable = entry is not None and entry.principal is not None and entry.verified >= since
         if not self._breaker.open:
             task = self._start(key_hash)
-            if usable:  # the ledger decides; nobody waits long to be known again
-                await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+            if usable and (patience := self._patience()) > 0:
+                await asyncio.wait({task}, timeout=patience)
             if not usable or task.done():
                 try:
                     return self._checked(await asyncio.shield(task))
@@ -100,6 +106,12 @@ class Principals:
         if entry is None or not usable:
             raise Unavailable("auth does not answer", metadata={"service": "auth"})
         return self._checked(entry.principal)
+
+    def _patience(self) -> float:
+        """The ledger decides: nobody waits long to be known again, nor behind a question that has
+        waited so long already."""
+        oldest = next(iter(self._asking.values()))
+        return oldest.began + PATIENCE_SECONDS - self._clock()
 
     async def credential(self, principal: Principal, provider: str) -> str:
         """The organisation's own key for a provider. Raises GatewayError."""
@@ -123,12 +135,12 @@ class Principals:
         return await asyncio.shield(self._start(key_hash))
 
     def _start(self, key_hash: str) -> asyncio.Task[Principal]:
-        task = self._asking.get(key_hash)
-        if task is None:
+        asking = self._asking.get(key_hash)
+        if asking is None:
             task = asyncio.create_task(self._verify(key_hash))
-            self._asking[key_hash] = task
+            asking = self._asking[key_hash] = _Question(task, self._clock())
             task.add_done_callback(lambda done: self._asked(key_hash, done))
-        return task
+        return asking.task
 
     def _asked(self, key_hash: str, done: asyncio.Task[Principal]) -> None:
         self._asking.pop(key_hash, None)

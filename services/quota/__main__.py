@@ -42,6 +42,10 @@ TRUST = {
 _ADMIN_MS = 4_000
 """Admin RPCs may wait this long for the KV, below their deadline of five seconds."""
 
+_SOCKET_MS = 1_000
+"""A connection on which the KV says nothing for so long is given up. Callers wait shorter, at the
+door; what they asked may still be answered."""
+
 log = logs.logger("quota")
 
 
@@ -72,7 +76,8 @@ async def serve(settings: QuotaSettings) -> None:
     """The service in this process, until a signal."""
     prices = PriceBook(catalog.load(settings.catalog), get_snapshot())
     lua, registry = scripts.load(), metrics.new_registry()
-    kv, admin_kv = _open(settings, settings.kv_timeout_ms), _open(settings, _ADMIN_MS)
+    kv = _open(settings, max(settings.kv_timeout_ms, _SOCKET_MS))
+    admin_kv = _open(settings, _ADMIN_MS)
     trail = Trail(admin_kv, now_ms)
     access = Access(
         kv,
@@ -82,7 +87,7 @@ async def serve(settings: QuotaSettings) -> None:
     )
     for warning in await require_fit(kv, unsafe=settings.kv_unsafe):
         log.warning("kv", problem=warning)
-    door = Door(kv, timeout=(settings.kv_timeout_ms + 50) / 1000)
+    door = Door(kv, timeout=settings.kv_timeout_ms / 1000)
     store, books = LedgerStore(door, lua), Books(door)
     sweeper = Sweeper(store, books, seconds=settings.sweep_seconds, clock=now_ms, registry=registry)
     hot = QuotaService(

@@ -1,7 +1,6 @@
 """The hot RPCs: what a request may cost, what it costs so far, what it did cost."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -12,8 +11,6 @@ from services.common import keys
 from services.common.errors import InvalidField
 from services.quota import lines, wire
 from services.quota.items import (
-    SHARES_AHEAD_MS,
-    SKEW_MS,
     Checked,
     Checkpoint,
     Granted,
@@ -23,8 +20,9 @@ from services.quota.items import (
     Settle,
     Settled,
 )
-from services.quota.months import day_end_ms, day_of, is_day, next_start_ms
+from services.quota.months import next_start_ms
 from services.quota.prices import PriceBook, Unpriced
+from services.quota.shares import Shares
 from services.quota.store import LedgerStore
 
 MAX_ITEMS = 1_000
@@ -55,7 +53,7 @@ class QuotaService(rpc.QuotaServiceServicer):
     ) -> None:
         self._store = store
         self._prices = prices
-        self._min_edges = min_edges
+        self._shares = Shares(store, prices, min_edges=min_edges, clock=clock)
         self._seen = seen
         self._clock = clock
 
@@ -84,7 +82,9 @@ class QuotaService(rpc.QuotaServiceServicer):
             raise InvalidField("edge_id", "is required: 1 to 64 letters, digits, _ or -")
         for field in ("share_org_ids", "price_models", "returned_shares"):
             _bounded(field, getattr(request, field))
-        await self._take_back(request)
+        if not request.items:
+            await self._store.write(request.edge_id, self._clock())
+        await self._shares.take_back(request)
         read = self._read(request.items, wire.checkpoint)
         notes = [note for note in read if isinstance(note, Checkpoint)]
         for note in notes:
@@ -98,8 +98,8 @@ class QuotaService(rpc.QuotaServiceServicer):
                 for note in read
                 if isinstance(note, Checkpoint | pb.Refusal)
             ],
-            shares=await self._shares(request),
-            prices=self._model_prices(request.price_models),
+            shares=await self._shares.hand_out(request),
+            prices=self._shares.prices(request.price_models),
             store_epoch="" if request.items else await self._store.epoch(),
         )
 
@@ -132,44 +132,6 @@ class QuotaService(rpc.QuotaServiceServicer):
                 )
             except Unpriced as error:
                 found.append(pb.Refusal(reason="MODEL_NOT_PRICED", message=str(error)))
-        return found
-
-    async def _shares(self, request: pb.CheckpointReservationsRequest) -> list[pb.GraceShare]:
-        """None for a caller whose clock is off: it would not know when its shares end."""
-        now = self._clock()
-        orgs = [org for org in dict.fromkeys(request.share_org_ids) if keys.is_id(org)]
-        if not orgs or abs(now - request.caller_time_ms) > SKEW_MS:
-            return []
-        live = await self._store.live_edges(request.edge_id, now)
-        edges = max(live, self._min_edges)
-        days = dict.fromkeys((day_of(now), day_of(now + SHARES_AHEAD_MS)))
-        wanted = [(org, day) for org in orgs for day in days]
-        given = await asyncio.gather(
-            *(self._store.share(org, request.edge_id, edges, day) for org, day in wanted)
-        )
-        return [
-            pb.GraceShare(org_id=org, day=day, share_nano_usd=share, expire_time_ms=day_end_ms(day))
-            for (org, day), share in zip(wanted, given, strict=True)
-            if share is not None
-        ]
-
-    async def _take_back(self, request: pb.CheckpointReservationsRequest) -> None:
-        edge, at = request.edge_id, request.caller_time_ms
-        if request.returned_shares:
-            await self._store.leave(edge)
-        for share in request.returned_shares:
-            if not (keys.is_id(share.org_id) and is_day(share.day)):
-                raise InvalidField("returned_shares", "are shares that were handed out")
-            spent = max(0, share.share_nano_usd)
-            await self._store.give_back(share.org_id, edge, share.day, spent, at)
-
-    def _model_prices(self, models: Iterable[str]) -> list[pb.ModelPrice]:
-        found = []
-        for model in models:
-            try:
-                found.append(wire.model_price(model, self._prices, self._clock()))
-            except (Unpriced, InvalidField):
-                continue
         return found
 
 

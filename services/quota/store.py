@@ -98,6 +98,12 @@ class LedgerStore:
 
         return await self._door.ask(note)
 
+    async def write(self, edge: str, now_ms: int) -> None:
+        """Raises Unavailable when the KV takes no writes, whatever it can still tell. In a cluster
+        other nodes may: there nothing is tried."""
+        if not self._door.has_nodes:
+            await self._door.ask(lambda kv: kv.zadd(keys.EDGES, {edge: now_ms}))
+
     async def leave(self, edge: str) -> None:
         """Notes that ``edge`` is gone."""
         await self._door.ask(lambda kv: kv.zrem(keys.EDGES, edge))

@@ -9,7 +9,13 @@ import pytest
 from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import GatewayError, PermissionDenied, Unauthenticated, Unavailable
 from services.edge.breaker import FAILURES, PROBE_SECONDS
-from services.edge.principals import POSITIVE_SECONDS, RECENT_SECONDS, STALE_SECONDS, Principals
+from services.edge.principals import (
+    PATIENCE_SECONDS,
+    POSITIVE_SECONDS,
+    RECENT_SECONDS,
+    STALE_SECONDS,
+    Principals,
+)
 from tests.waiting import until
 
 
@@ -137,3 +143,17 @@ async def test_who_is_known_does_not_wait_for_an_auth_that_hangs(
     began = time.monotonic()
     assert (await principals.find("k")).key_id == "k"
     assert time.monotonic() - began < 1
+
+
+async def test_nobody_waits_behind_a_question_that_has_waited_long(
+    auth: Auth, clock: Clock, principals: Principals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("k", "l"):
+        await principals.find(key)
+    clock.now += POSITIVE_SECONDS * 2
+    auth.hangs = True
+    await principals.find("k")
+    clock.now += PATIENCE_SECONDS
+    monkeypatch.setattr(asyncio, "wait", None)
+    for key in ("k", "l", "k"):
+        assert (await principals.find(key)).key_id == key

@@ -86,6 +86,31 @@ async def test_a_frozen_kv_is_answered_unavailable_within_300_ms(
         assert result.grant.held_nano_usd
 
 
+async def test_seconds_in_which_quota_did_not_run_are_not_counted_against_the_kv(
+    ledger: World,
+) -> None:
+    async def starved(kv: Any) -> bool:
+        answer = asyncio.ensure_future(kv.ping())
+        await asyncio.sleep(0)
+        time.sleep(0.6)  # noqa: ASYNC251
+        return bool(await answer)
+
+    assert await Door(ledger.kv, timeout=0.2).ask(starved)
+
+
+async def test_a_kv_that_takes_no_writes_gives_no_sign_of_life(server: Server, own: World) -> None:
+    owner = await own.owner()
+    async with serving(own) as rpc:
+        assert (await rpc.checkpoint()).store_epoch
+        await own.kv.config_set("maxmemory", 1)
+        for call in (rpc.checkpoint(), rpc.reserve(reserve_item(owner))):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call
+            assert from_rpc(refused.value).reason == "STORE_UNAVAILABLE"
+        await own.kv.config_set("maxmemory", 0)
+        assert (await rpc.checkpoint()).store_epoch
+
+
 async def _refused_after(rpc: Rpc, owner: Owner) -> float:
     started = time.monotonic()
     with pytest.raises(grpc.aio.AioRpcError):
