@@ -101,13 +101,44 @@ class Border(grpc.aio.ServerInterceptor):
         return call
 
     def _wrap_stream(self, method: str, trust: str, inner: Any) -> Any:
+        """Each request is counted as a call of its own, up to its one answer."""
+        running = self._metrics.running.labels(method)
+        seconds = self._metrics.seconds.labels(method)
+        succeeded = self._metrics.calls.labels(method, "OK")
+
         async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            started: float | None = None
+
+            async def arriving() -> Any:
+                nonlocal started
+                async for request in requests:
+                    running.inc()
+                    started = time.perf_counter()
+                    yield request
+
+            def ended() -> None:
+                nonlocal started
+                if started is not None:
+                    running.dec()
+                    seconds.observe(time.perf_counter() - started)
+                    started = None
+
             try:
                 await self._admit(trust, context)
+                async for answer in inner(arriving(), context):
+                    succeeded.inc()
+                    ended()
+                    yield answer
             except GatewayError as error:
                 await self._refuse(method, error, context)
-            async for answer in inner(requests, context):
-                yield answer
+            except (grpc.aio.AbortError, grpc.aio.BaseError):
+                raise
+            except Exception as error:
+                log.exception("handler_failed", method=method)
+                await self._refuse(method, _internal(error), context)
+            finally:
+                ended()
+                structlog.contextvars.unbind_contextvars("request_id")
 
         return call
 

@@ -13,6 +13,7 @@ from services.common.errors import GatewayError, Unanswered, Unavailable, from_r
 from services.common.ids import current_request
 from services.edge.breaker import Breaker, NotAsked
 from services.edge.coalescer import Coalescer
+from services.edge.line import Line
 
 VERIFY_SECONDS = 0.25
 RESERVE_SECONDS = 0.25
@@ -99,7 +100,21 @@ class QuotaClient:
         patience: float,
     ) -> None:
         self._again = _again(patience)
-        self._stub = quota_pb2_grpc.QuotaServiceStub(channel)
+        self._stub = stub = quota_pb2_grpc.QuotaServiceStub(channel)
+        self._ask: Line[quota_pb2.StreamReserveQuotaRequest, quota_pb2.ReserveQuotaResponse] = Line(
+            stub.StreamReserveQuota,
+            stub.ReserveQuota,
+            lambda request: quota_pb2.ReserveQuotaRequest(items=request.items),
+        )
+        self._book: Line[
+            quota_pb2.StreamSettleReservationsRequest, quota_pb2.SettleReservationsResponse
+        ] = Line(
+            stub.StreamSettleReservations,
+            stub.SettleReservations,
+            lambda request: quota_pb2.SettleReservationsRequest(
+                items=request.items, caller_time_ms=request.caller_time_ms
+            ),
+        )
         self._usage = admin_pb2_grpc.QuotaAdminServiceStub(channel)
         self._metadata: Metadata = (("authorization", f"Bearer {token}"),)
         self._edge_id = edge_id
@@ -148,9 +163,8 @@ class QuotaClient:
     async def settle(
         self, items: Sequence[quota_pb2.SettleItem]
     ) -> Sequence[quota_pb2.SettleResult]:
-        request = quota_pb2.SettleReservationsRequest(items=items, caller_time_ms=_now_ms())
-        call = self._stub.SettleReservations
-        answer = await _call(call, request, self._metadata, BOOK_SECONDS, "quota")
+        request = quota_pb2.StreamSettleReservationsRequest(items=items, caller_time_ms=_now_ms())
+        answer = await _call(self._book, request, self._metadata, BOOK_SECONDS, "quota")
         return answer.results
 
     async def usage(self, owner: quota_pb2.Owner) -> admin_pb2.Usage:
@@ -166,12 +180,11 @@ class QuotaClient:
         now = _now_ms()
         for item in items:
             item.caller_time_ms = now
-        request = quota_pb2.ReserveQuotaRequest(items=items)
+        request = quota_pb2.StreamReserveQuotaRequest(items=items)
         began = time.monotonic()
         try:
-            call = self._stub.ReserveQuota
             answer = await _call(
-                call, request, self._metadata, RESERVE_SECONDS, "quota", self._again
+                self._ask, request, self._metadata, RESERVE_SECONDS, "quota", self._again
             )
         except Unavailable as error:
             silent = isinstance(error, Unanswered)

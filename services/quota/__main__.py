@@ -116,6 +116,7 @@ async def serve(settings: QuotaSettings) -> None:
     await until_signal(worker=settings.worker)
     for chore in chores:
         chore.cancel()
+    hot.leave()
     await server.stop()
     await asyncio.gather(*chores, return_exceptions=True)
     await kv.aclose()

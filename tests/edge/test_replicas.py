@@ -44,6 +44,18 @@ class Replica(quota_pb2_grpc.QuotaServiceServicer):
     async def SettleReservations(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
+    async def StreamReserveQuota(
+        self, requests: AsyncIterator[quota_pb2.StreamReserveQuotaRequest], context: Any
+    ) -> AsyncIterator[quota_pb2.ReserveQuotaResponse]:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)  # as a quota older than the RPC
+        yield quota_pb2.ReserveQuotaResponse()
+
+    async def StreamSettleReservations(
+        self, requests: AsyncIterator[quota_pb2.StreamSettleReservationsRequest], context: Any
+    ) -> AsyncIterator[quota_pb2.SettleReservationsResponse]:
+        raise NotImplementedError
+        yield quota_pb2.SettleReservationsResponse()
+
 
 async def answers(_: Any) -> None:
     pass

@@ -35,6 +35,8 @@ class Rpc:
     hot: Any
     admin: Any
     sweeper: Sweeper
+    service: QuotaService
+    registry: CollectorRegistry
 
     async def reserve(self, *items: pb.ReserveItem) -> list[Any]:
         request = pb.ReserveQuotaRequest(items=items)
@@ -72,7 +74,8 @@ async def serving(
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             hot_stub = quota_pb2_grpc.QuotaServiceStub(channel)
-            yield Rpc(hot_stub, admin_pb2_grpc.QuotaAdminServiceStub(channel), sweeper)
+            stub = admin_pb2_grpc.QuotaAdminServiceStub(channel)
+            yield Rpc(hot_stub, stub, sweeper, hot, registry)
     finally:
         await server.stop(None)
 

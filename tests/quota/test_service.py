@@ -9,7 +9,7 @@ from gateway.quota.v1 import quota_pb2 as pb
 from services.common import keys
 from services.common.errors import from_rpc
 from services.quota.months import month_of, next_start_ms
-from tests.quota.rpc import AS_ADMIN, Rpc, owner_message, reserve_item, settle_item
+from tests.quota.rpc import AS_ADMIN, AS_EDGE, Rpc, owner_message, reserve_item, settle_item
 from tests.quota.world import USD, World, name, now_ms
 
 
@@ -186,3 +186,59 @@ async def test_an_anomaly_is_never_charged_more_than_was_held(ledger: World, rpc
     flags = {e["id"]: e["f"] for e in await ledger.journal(owner.org)}
     assert flags[item.reservation_id] == "anomaly"
     assert flags[other.reservation_id] == "overrun"
+
+
+async def test_streams_answer_message_by_message_as_the_calls_do(ledger: World, rpc: Rpc) -> None:
+    owner = await ledger.owner()
+    asks = rpc.hot.StreamReserveQuota(timeout=30, metadata=AS_EDGE)
+    books = rpc.hot.StreamSettleReservations(timeout=30, metadata=AS_EDGE)
+    for _ in range(3):
+        item = reserve_item(owner)
+        await asks.write(pb.StreamReserveQuotaRequest(items=[item]))
+        answer = await asks.read()
+        assert not answer.last
+        settle = settle_item(item, answer.results[0].grant, 10, 20)
+        await books.write(pb.StreamSettleReservationsRequest(items=[settle, settle]))
+        booked = (await books.read()).results
+        assert [result.duplicate for result in booked] == [False, True]
+    for stream in (asks, books):
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+    calls = rpc.registry.get_sample_value
+    for method in ("StreamReserveQuota", "StreamSettleReservations"):
+        labels = {"method": f"/gateway.quota.v1.QuotaService/{method}"}
+        assert calls("gateway_rpc_requests_total", {**labels, "reason": "OK"}) == 3
+        assert calls("gateway_rpc_duration_seconds_count", labels) == 3
+        assert calls("gateway_rpc_in_flight", labels) == 0
+
+
+async def test_streams_need_the_service_token_and_a_deadline(rpc: Rpc) -> None:
+    for metadata, seconds, reason in (
+        ((), 9, "CREDENTIAL_INVALID"),
+        (AS_ADMIN, 9, "PERMISSION_DENIED"),
+        (AS_EDGE, None, "DEADLINE_MISSING"),
+    ):
+        stream = rpc.hot.StreamReserveQuota(timeout=seconds, metadata=metadata)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+        assert from_rpc(caught.value).reason == reason
+
+
+async def test_an_error_ends_a_stream_and_is_counted(rpc: Rpc) -> None:
+    stream = rpc.hot.StreamReserveQuota(timeout=30, metadata=AS_EDGE)
+    await stream.write(pb.StreamReserveQuotaRequest(items=[pb.ReserveItem()] * 1_001))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert from_rpc(caught.value).reason == "FIELD_INVALID"
+    labels = {"method": "/gateway.quota.v1.QuotaService/StreamReserveQuota"}
+    calls = rpc.registry.get_sample_value
+    assert calls("gateway_rpc_requests_total", {**labels, "reason": "FIELD_INVALID"}) == 1
+    assert calls("gateway_rpc_in_flight", labels) == 0
+
+
+async def test_a_service_that_leaves_says_so_with_its_next_answer(rpc: Rpc) -> None:
+    stream = rpc.hot.StreamSettleReservations(timeout=30, metadata=AS_EDGE)
+    for last in (False, True):
+        await stream.write(pb.StreamSettleReservationsRequest())
+        assert (await stream.read()).last == last
+        rpc.service.leave()
