@@ -81,13 +81,8 @@ class EdgeMetrics:
             "Settlements by outcome: booked, repeated, refused, retried.",
             ["outcome"],
         )
-        for counted in (
-            self.requests,
-            self.seconds,
-            self.first_byte,
-            self.tokens,
-            self.settlements,
-        ):
+        spreads = (self.seconds, self.first_byte, self.tokens)
+        for counted in (self.requests, *spreads, self.settlements):
             registry.register(counted)
         self.running = 0
         """Requests now."""
@@ -99,12 +94,9 @@ class EdgeMetrics:
             ["provider", "code"],
             registry=registry,
         )
-        self._pending = Gauge(
-            "gateway_settlements_pending", "Settlements not booked yet.", registry=registry
-        )
-        self._admitted = Gauge(
-            "gateway_reservations_running", "Admitted requests now.", registry=registry
-        )
+        pending, admitted = "gateway_settlements_pending", "gateway_reservations_running"
+        self._pending = Gauge(pending, "Settlements not booked yet.", registry=registry)
+        self._admitted = Gauge(admitted, "Admitted requests now.", registry=registry)
         self.outages = OutageMetrics(registry)
 
     def watch(self, pending: Callable[[], int], admitted: Callable[[], int]) -> None:
