@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.edge.cycle import AT_HAND, Cycle
+from services.edge.cycle import CYCLE, Cycle
 
 
 class Connection(HttpToolsProtocol):
@@ -39,7 +39,7 @@ class Connection(HttpToolsProtocol):
     def _answer(self, cycle: Cycle) -> None:
         """Now, or when the request before it has its answer."""
         before, self.cycle = self.cycle, cycle
-        self.scope[AT_HAND] = cycle.at_hand  # type: ignore[literal-required]
+        self.scope[CYCLE] = cycle  # type: ignore[literal-required]
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:

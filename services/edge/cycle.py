@@ -9,8 +9,8 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-AT_HAND = "gateway.at_hand"
-"""Where a scope has ``Cycle.at_hand`` of its request."""
+CYCLE = "gateway.cycle"
+"""Where a scope has its Cycle."""
 
 _CONTROLS = bytes(c for c in (*range(32), 127) if c not in b"\t\r\n")
 _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
@@ -52,6 +52,12 @@ class Cycle(RequestResponseCycle):
         self._always = always
         self._head = b""
 
+    async def run_asgi(self, app: Any) -> None:
+        try:
+            await super().run_asgi(app)
+        finally:
+            self.scope.pop(CYCLE, None)  # type: ignore[misc]  # no circle for the collector
+
     def at_hand(self) -> bytes | None:
         """The body, if all of it is there and nobody has received any of it."""
         if self.more_body or self.disconnected:
@@ -74,6 +80,16 @@ class Cycle(RequestResponseCycle):
             self._body(message.get("body", b""), more=message.get("more_body", False))
         else:
             self._begin(message)
+
+    @property
+    def flows(self) -> bool:
+        """Whether more of the body can be written without waiting."""
+        begun = self.response_started and not self.response_complete
+        return begun and not self.flow.write_paused and not self.disconnected
+
+    def write(self, body: bytes) -> None:
+        """More of the body, while it flows."""
+        self._body(body, more=True)
 
     def flush(self) -> None:
         """Send the head, if it still waits for a body."""

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from services.edge import errors
-from services.edge.cycle import AT_HAND
+from services.edge.cycle import CYCLE, Cycle
 from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import ApiError, invalid
 
@@ -27,7 +27,7 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._first: dict[bytes, bytes] = dict(reversed(self.headers))
-        self._at_hand: Callable[[], bytes | None] | None = scope.get(AT_HAND)
+        self._cycle: Cycle | None = scope.get(CYCLE)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
@@ -77,7 +77,7 @@ class Exchange:
             if self.header(b"expect").lower() != b"100-continue":
                 await self._linger()
             raise _too_large(most)
-        whole = self._at_hand() if self._at_hand else None
+        whole = self._cycle.at_hand() if self._cycle else None
         if whole is not None and len(whole) <= most:
             return whole
         pieces: list[bytes] = []
@@ -152,8 +152,21 @@ class Exchange:
         raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
+    @property
+    def flows(self) -> bool:
+        """Whether ``write_now`` may be used: the client keeps up."""
+        return self._cycle is not None and self._cycle.flows
+
+    def write_now(self, data: bytes) -> None:
+        """As ``write``, while the answer flows: past ASGI, in this turn of the loop."""
+        assert self._cycle is not None
+        self._cycle.write(data)
+
     async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        if self.flows:
+            self.write_now(data)
+        else:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})

@@ -33,6 +33,11 @@ class Sieve:
         self._rest = bytearray()
         self.done = False
 
+    @property
+    def held(self) -> int:
+        """Bytes of an event that is not whole yet."""
+        return len(self._rest)
+
     def feed(self, chunk: bytes) -> bytes:
         """The events that ``chunk`` completes. Raises EventTooLong."""
         if self._rest:

@@ -39,7 +39,7 @@ class Window:
     async def deliver(self, ready: bytes) -> None:
         """Pass whole events on."""
         meter = self._run.meter
-        if not self._limited or self._fits(len(ready)):
+        if self._fits(len(ready)):
             meter.passed(ready)
             await self._write(ready)
             return
@@ -48,12 +48,20 @@ class Window:
             meter.passed(event)
             await self._write(event)
 
+    def wide(self, size: int) -> bool:
+        """Whether so many bytes fit without a look at what was delivered before them."""
+        if not self._limited:
+            return True
+        meter = self._run.meter
+        waiting = size + meter.uncounted
+        room = (self._run.granted - meter.counted) * BYTES_PER_TOKEN
+        return waiting < CHECK_BYTES and waiting < room
+
     def _fits(self, size: int) -> bool:
         """Whether so many bytes fit, whatever is in them."""
-        meter, granted = self._run.meter, self._run.granted
-        waiting = size + meter.uncounted
-        if waiting < CHECK_BYTES and waiting < (granted - meter.counted) * BYTES_PER_TOKEN:
+        if self.wide(size):
             return True
+        meter, granted = self._run.meter, self._run.granted
         meter.count()
         refused = self._run.refusal is not None  # then it is asked again at the next checkpoint
         if not refused and self._extension is None and self._run.want():

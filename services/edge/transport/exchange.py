@@ -38,6 +38,9 @@ class Exchange(httpx.AsyncByteStream):
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._waiter: asyncio.Future[None] | None = None
+        self.shortcut: Callable[[bytes], bytes | None] | None = None
+        """Set by a reader that waits: it is given what comes, in the connection's own turn, and
+        answers what of it is left for the reader; None where nobody need be woken."""
 
     # Written by the connection ---------------------------------------------------------------
 
@@ -47,6 +50,11 @@ class Exchange(httpx.AsyncByteStream):
         self._wake()
 
     def feed(self, chunk: bytes) -> None:
+        if self.shortcut is not None:
+            left = self.shortcut(chunk)
+            if left is None:
+                return
+            self.shortcut, chunk = None, left
         self._chunks.append(chunk)
         self._buffered += len(chunk)
         if self._buffered > HIGH_WATER and not self.throttled:
@@ -106,6 +114,7 @@ class Exchange(httpx.AsyncByteStream):
 
     def give_up(self) -> None:
         """Forget what has not been read. After the end the connection may be someone else's."""
+        self.shortcut = None
         self._chunks.clear()
         self._buffered = 0
         if not self.done:
