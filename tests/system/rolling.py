@@ -96,17 +96,17 @@ async def _read(response: httpx.Response) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running(key: str, urls: list[str]) -> AsyncIterator[Streams]:
-    """``STREAMS`` clients until the block ends; then the streams that run are read to their end."""
+async def running(key: str, urls: list[str], count: int = STREAMS) -> AsyncIterator[Streams]:
+    """So many clients until the block ends; then the streams that run are read to their end."""
     balancer = Balancer(urls)
     streams = Streams(key, balancer)
-    limits = httpx.Limits(max_connections=2 * STREAMS)
+    limits = httpx.Limits(max_connections=2 * count)
     async with (
         httpx.AsyncClient(timeout=5) as looks,
         httpx.AsyncClient(timeout=60, limits=limits) as client,
     ):
         watch = asyncio.create_task(balancer.watch(looks))
-        clients = [asyncio.create_task(streams.client(client)) for _ in range(STREAMS)]
+        clients = [asyncio.create_task(streams.client(client)) for _ in range(count)]
         try:
             yield streams
         finally:
