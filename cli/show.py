@@ -69,16 +69,30 @@ def cell(field: str, value: Any) -> str:
     if value is None or value == "" or value == []:
         return "-"
     if field.endswith("_usd"):
-        return f"${value}"
+        amount = str(value)
+        return f"-${amount[1:]}" if amount.startswith("-") else f"${amount}"
     if field.endswith("_at") or field == "time":
-        return str(value).replace("T", " ").removesuffix("Z")[:19]
+        return str(value).replace("T", " ").removesuffix("Z")[:19] + "Z"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{name}={inner}" for name, inner in value.items())
+        return ", ".join(f"{_title(name)} {cell(name, inner)}" for name, inner in value.items())
     return plain(str(value))
+
+
+def changes(before: Row | None, after: Row | None) -> str:
+    """What became what: ``monthly limit $10 → $20, name - → Ada``; of what only came or only went,
+    one side."""
+    if not before or not after:
+        return cell("", before or after)
+    return ", ".join(
+        f"{_title(name)} {cell(name, before.get(name))} → {cell(name, after.get(name))}"
+        if name in before
+        else f"{_title(name)} {cell(name, after[name])}"
+        for name in dict.fromkeys((*before, *after))
+    )
 
 
 def plain(text: str) -> str:

@@ -43,7 +43,7 @@ def list_(context: typer.Context, limit: Limit = 0, as_json: AsJson = False) -> 
     show.rows(found, _COLUMNS, as_json_=as_json)
 
 
-@app.command(epilog="Example: gw admin admin-key revoke adm_5tQ1…")
+@app.command(epilog="Example: gw admin admin-key revoke adminkey_5tQ1…")
 def revoke(
     context: typer.Context,
     admin_key_id: Annotated[str, typer.Argument(metavar="ID")],

@@ -24,6 +24,7 @@ _SERVICES = (
 )
 _PROOFS = (
     ("ORGANISATION", "org_id"),
+    ("NAME", "name"),
     ("OK", "ok"),
     ("JOURNAL ENTRIES", "journal_entries"),
     ("SPENT", "spent_usd"),
@@ -104,7 +105,7 @@ def _proofs(client: Client, org: str | None) -> Iterator[dict[str, Any]]:
         yield client.get(f"{org_path(client, org)}/verify")
         return
     for found in client.each("/admin/organizations"):
-        yield client.get(f"/admin/organizations/{found['org_id']}/verify")
+        yield client.get(f"/admin/organizations/{found['org_id']}/verify") | {"name": found["name"]}
     if client.get("/admin/identity")["org_id"] is None:
         trail = client.get("/admin/audit/verify")
         audit = {"entries": trail["entries"], "breaks": trail["breaks"]}
@@ -115,6 +116,7 @@ def _flat(proof: dict[str, Any]) -> dict[str, Any]:
     ledger = proof["ledger"] or {}
     return {
         "org_id": proof["org_id"] or "the platform",
+        "name": proof.get("name"),
         "ok": proof["ok"],
         "audit_entries": proof["audit"]["entries"],
         **{name: ledger.get(name) for name in ("journal_entries", "spent_usd", "held_usd")},

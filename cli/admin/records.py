@@ -20,8 +20,7 @@ _AUDIT = (
     ("WHO", "actor"),
     ("WHAT", "action"),
     ("TARGET", "target"),
-    ("BEFORE", "before"),
-    ("AFTER", "after"),
+    ("CHANGE", "change"),
 )
 _JOURNAL = (
     ("TIME", "time"),
@@ -81,7 +80,11 @@ def audit(
         export(client, "/admin/audit", file, {**query, "format": "jsonl"})
         return
     found = client.each("/admin/audit", limit=limit, order="desc", **query)
-    show.rows(found, _AUDIT, as_json_=as_json)
+    if as_json:
+        show.as_json(list(found))
+        return
+    told = (one | {"change": show.changes(one["before"], one["after"])} for one in found)
+    show.rows(told, _AUDIT, as_json_=False)
 
 
 def journal(

@@ -26,6 +26,9 @@ _PUBLIC = {
     "user": "user_id",
     "expires": "expire_time",
 }
+_BUDGET = {"limit": "monthly_budget_nano_usd"}
+"""An organisation's limit, which alone has a failure mode."""
+
 _UNTOLD = ("hash", "created", "updated", "revoked", "prefix", "suffix")
 
 
@@ -178,7 +181,8 @@ def admin_key(row: Row) -> AdminKey:
 
 def facts(row: Row) -> dict[str, str]:
     """What the audit trail tells of a row: fields by their public names, nothing secret."""
-    return {_PUBLIC.get(name, name): value for name, value in row.items() if name not in _UNTOLD}
+    public = _PUBLIC | _BUDGET if "failure_mode" in row else _PUBLIC
+    return {public.get(name, name): value for name, value in row.items() if name not in _UNTOLD}
 
 
 def differences(old: Row, new: Row) -> tuple[dict[str, str], dict[str, str]]:

@@ -31,7 +31,7 @@ class Resets:
                 self._scripts.reset,
                 [quota, keys.journal(org)],
                 [month, spent, user, reason, author.request_id],
-                before={"month": month, "spent_nano_usd": str(spent - before)},
+                before={"spent_nano_usd": str(spent - before)},
                 after={"month": month, "spent_nano_usd": "0", "reason": reason},
             )
 

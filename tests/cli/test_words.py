@@ -136,7 +136,8 @@ def test_every_variable_gw_reads_is_in_the_env_example() -> None:
     [
         ("spent_usd", "0.000000001", "$0.000000001"),
         ("limit_usd", None, "-"),
-        ("created_at", "2026-11-23T15:00:00.123Z", "2026-11-23 15:00:00"),
+        ("held_usd", "-0.0062", "-$0.0062"),
+        ("created_at", "2026-11-23T15:00:00.123Z", "2026-11-23 15:00:00Z"),
         ("name", "\x1b[31mred\x07", "[31mred"),
         ("allowed_models", ["a", "b"], "a, b"),
         ("ok", True, "yes"),
@@ -146,3 +147,14 @@ def test_cells_are_exact_and_cannot_steer_the_terminal(
     field: str, value: object, expected: str
 ) -> None:
     assert show.cell(field, value) == expected
+
+
+def test_changes_are_told_as_people_say_them() -> None:
+    before = {"monthly_limit_usd": "10", "name": "Ada"}
+    after = {"monthly_limit_usd": "20", "requests_per_minute": 60, "allowed_models": ["a/*", "b"]}
+    assert show.changes(before, after) == (
+        "monthly limit $10 → $20, name Ada → -, requests per minute 60, allowed models a/*, b"
+    )
+    assert show.changes(None, {"status": "active"}) == "status active"
+    assert show.changes({"status": "active"}, None) == "status active"
+    assert show.changes(None, None) == "-"

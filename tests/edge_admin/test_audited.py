@@ -15,7 +15,7 @@ KEY = f"{USER}/{{user_id}}/api-keys"
 PROVIDER = f"{ORG}/{{org_id}}/provider-keys/{{provider}}"
 ADMIN_KEYS = "/admin/admin-keys"
 
-Fields = dict[str, str] | None
+Fields = dict[str, Any] | None
 
 WRITES: dict[tuple[str, str], tuple[Any, str, str, Fields, Fields]] = {
     ("POST", ORG): (
@@ -23,14 +23,14 @@ WRITES: dict[tuple[str, str], tuple[Any, str, str, Fields, Fields]] = {
         "organization.create",
         "org_id",
         None,
-        {"monthly_limit_nano_usd": "7000000000"},
+        {"monthly_budget_usd": "7", "allow_upstream_cache": False},
     ),
     ("PATCH", f"{ORG}/{{org_id}}"): (
         {"monthly_budget_usd": "8"},
         "organization.update",
         "org_id",
-        {"monthly_limit_nano_usd": "100000000000"},
-        {"monthly_limit_nano_usd": "8000000000"},
+        {"monthly_budget_usd": "100"},
+        {"monthly_budget_usd": "8"},
     ),
     ("DELETE", f"{ORG}/{{org_id}}"): (
         None,
@@ -66,8 +66,8 @@ WRITES: dict[tuple[str, str], tuple[Any, str, str, Fields, Fields]] = {
         {"reason": "a demo went wild"},
         "user.reset_quota",
         "user_id",
-        {"spent_nano_usd": "spent"},
-        {"spent_nano_usd": "0", "reason": "a demo went wild"},
+        {"spent_usd": "spent"},
+        {"spent_usd": "0", "reason": "a demo went wild"},
     ),
     ("POST", KEY): ({"name": "second"}, "api_key.create", "key_id", None, {"name": "second"}),
     ("PATCH", f"{KEY}/{{key_id}}"): (
@@ -111,14 +111,14 @@ def test_e7_every_write_of_the_admin_api_is_listed_here() -> None:
     assert found == set(WRITES) | ELSEWHERE
 
 
-def settled(rest: Rest, user: str) -> int:
-    """What the user has spent, nano-USD, once the request is settled."""
+def settled(rest: Rest, user: str) -> Decimal:
+    """What the user has spent, once the request is settled."""
 
     def usage() -> Any:
         return rest.good("GET", f"/users/{user}/usage")
 
     wait_until(lambda: usage()["request_count"] == 1)
-    return int(Decimal(usage()["spent_usd"]) * 10**9)
+    return Decimal(usage()["spent_usd"])
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(WRITES))
@@ -153,7 +153,7 @@ def test_e7_a_write_is_told_with_actor_before_after_and_request(
         assert (shown is None) == (wanted is None)
         for field, value in (wanted or {}).items():
             if value == "spent":
-                assert int(shown[field]) == spent > 0
+                assert Decimal(shown[field]) == spent > 0
             else:
                 assert shown[field] == value
     assert rest.good("GET", f"/audit/verify?org_id={org}")["ok"]

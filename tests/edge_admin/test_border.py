@@ -4,6 +4,7 @@ import grpc
 import httpx
 import pytest
 
+from gateway.auth.v1 import admin_pb2
 from gateway.quota.v1 import admin_pb2 as quota_pb2
 from services.common import errors
 from services.edge.admin.remote import Remote
@@ -187,6 +188,9 @@ async def test_metrics_join_directory_books_and_rankings(api: Api) -> None:
     api.recorder.answers["GetMetrics"] = quota_pb2.Metrics(
         month="2026-11", request_count=4, spent_nano_usd=1_500_000_000, kv_latency_micros=250
     )
+    api.recorder.answers["GetStatus"] = admin_pb2.ServiceStatus(
+        uptime_seconds=3_600, kv_latency_micros=125
+    )
     top = quota_pb2.TopUser(user_id="user_a", email="a@b.example", spent_nano_usd=7)
     api.recorder.answers["ListTopUsers"] = quota_pb2.ListTopUsersResponse(users=[top])
     told = (await api.send("GET", "/admin/metrics?month=2026-11")).json()
@@ -194,6 +198,8 @@ async def test_metrics_join_directory_books_and_rankings(api: Api) -> None:
     assert told["totals"]["spent_usd"] == "1.5"
     assert told["services"]["quota"]["kv_latency_ms"] == 0.25
     assert told["services"]["auth"]["latency_ms"] > 0
+    assert told["services"]["auth"]["uptime_seconds"] == 3_600
+    assert told["services"]["auth"]["kv_latency_ms"] == 0.125
     assert told["top_users_by_cost"][0]["spent_usd"] == "0.000000007"
     rankings = {request.ranking for request in api.recorder.requests("ListTopUsers")}
     assert rankings == {quota_pb2.RANKING_COST, quota_pb2.RANKING_REQUESTS}

@@ -204,15 +204,23 @@ async def test_the_audit_trail_shows_what_changed(api: Api) -> None:
         actor="admin",
         action="user.update",
         target="user_a",
-        before='{"limit":"5"}',
-        after='{"limit":"7"}',
+        before='{"monthly_limit_nano_usd":"5000000000","allowed_models":"a/* b"}',
+        after='{"monthly_limit_nano_usd":"123","expire_time":"1795600000000",'
+        '"rates.requests_per_minute":"60","allow_upstream_cache":"1","name":"7"}',
         org_id="org_a",
         hash="ab",
     )
     api.recorder.answers["ListAuditEntries"] = admin_pb2.ListAuditEntriesResponse(entries=[entry])
     path = "/admin/audit?org_id=org_a&action=user.&since=2026-11-01&order=desc"
     (told,) = (await api.send("GET", path)).json()["data"]
-    assert (told["before"], told["after"]) == ({"limit": "5"}, {"limit": "7"})
+    assert told["before"] == {"monthly_limit_usd": "5", "allowed_models": ["a/*", "b"]}
+    assert told["after"] == {
+        "monthly_limit_usd": "0.000000123",
+        "expires_at": "2026-11-25T09:46:40.000Z",
+        "requests_per_minute": 60,
+        "allow_upstream_cache": True,
+        "name": "7",
+    }
     (sent,) = api.recorder.requests("ListAuditEntries")
     assert (sent.action, sent.descending) == ("user.", True)
     assert sent.start_time.ToJsonString() == "2026-11-01T00:00:00Z"

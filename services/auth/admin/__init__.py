@@ -6,6 +6,7 @@ from services.auth.admin.api_keys import ApiKeys
 from services.auth.admin.audit import Audit
 from services.auth.admin.organizations import Organizations
 from services.auth.admin.provider_keys import ProviderKeys
+from services.auth.admin.status import Status
 from services.auth.admin.users import Users
 
 
@@ -16,6 +17,7 @@ class AuthAdmin(
     ProviderKeys,
     AdminKeys,
     Audit,
+    Status,
     admin_pb2_grpc.AuthAdminServiceServicer,
 ):
     """Every RPC of the service; see ``services.auth.admin.desk.Desk`` for what it is made from."""

@@ -1,6 +1,7 @@
 """What the RPCs for people have in common: who asks, what they may see, and writing once."""
 
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ class Desk:
         self.store = store
         self.vault = vault
         self.idempotency = idempotency
+        self.started = time.monotonic()
 
     def author(self) -> Author:
         found = caller.get()

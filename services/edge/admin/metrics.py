@@ -34,13 +34,10 @@ class Overview:
 
     async def health(self, ask: Ask) -> Response:
         Query(ask.request)
-        whoami = ask.auth(
-            ask.remote.auth.GetAdminIdentity, admin_pb2.GetAdminIdentityRequest(), _SECONDS
-        )
         request = quota_pb2.GetMetricsRequest(org_id=ask.identity.org_id)
         books = ask.quota(ask.remote.quota.GetMetrics, request, _SECONDS)
-        (known, auth_ms), (sums, quota_ms) = await asyncio.gather(_timed(whoami), _timed(books))
-        services = self._services(known is not None, auth_ms, sums, quota_ms)
+        auth, (sums, quota_ms) = await asyncio.gather(_timed(_status(ask)), _timed(books))
+        services = self._services(auth, sums, quota_ms)
         return answer({"status": _overall(services), "services": services})
 
     async def metrics(self, ask: Ask) -> Response:
@@ -53,17 +50,19 @@ class Overview:
         asked = quota_pb2.GetMetricsRequest(org_id=org_id, month=month)
         books = ask.quota(quota.GetMetrics, asked, _SECONDS)
         (
-            (directory, auth_ms),
+            status,
+            (directory, _),
             (sums, quota_ms),
             (by_cost, _),
             (by_requests, _),
         ) = await asyncio.gather(
+            _timed(_status(ask)),
             _timed(counts),
             _timed(books),
             _timed(_top(ask, org_id, month, quota_pb2.RANKING_COST)),
             _timed(_top(ask, org_id, month, quota_pb2.RANKING_REQUESTS)),
         )
-        services = self._services(directory is not None, auth_ms, sums, quota_ms)
+        services = self._services(status, sums, quota_ms)
         return answer(
             {
                 "status": _overall(services),
@@ -82,17 +81,16 @@ class Overview:
         return int(time.monotonic() - self._started)
 
     def _services(
-        self, auth_up: bool, auth_ms: float, sums: quota_pb2.Metrics | None, quota_ms: float
+        self,
+        auth: Timed[admin_pb2.ServiceStatus],
+        sums: quota_pb2.Metrics | None,
+        quota_ms: float,
     ) -> dict[str, Any]:
+        status, auth_ms = auth
         return {
             "edge": {"status": "ok", "latency_ms": 0.0, "uptime_seconds": self._uptime()},
-            "auth": {"status": _word(auth_up), "latency_ms": auth_ms},
-            "quota": {
-                "status": _word(sums is not None),
-                "latency_ms": quota_ms,
-                "uptime_seconds": sums.uptime_seconds if sums else None,
-                "kv_latency_ms": sums.kv_latency_micros / 1_000 if sums else None,
-            },
+            "auth": _service(status, auth_ms),
+            "quota": _service(sums, quota_ms),
         }
 
 
@@ -117,8 +115,17 @@ async def _timed(asked: Awaitable[T]) -> Timed[T]:
     return found, round((time.perf_counter() - started) * 1_000, 3)
 
 
-def _word(up: bool) -> str:
-    return "ok" if up else "unavailable"
+def _status(ask: Ask) -> Awaitable[admin_pb2.ServiceStatus]:
+    return ask.auth(ask.remote.auth.GetStatus, admin_pb2.GetStatusRequest(), _SECONDS)
+
+
+def _service(told: admin_pb2.ServiceStatus | quota_pb2.Metrics | None, ms: float) -> dict[str, Any]:
+    return {
+        "status": "ok" if told else "unavailable",
+        "latency_ms": ms,
+        "uptime_seconds": told.uptime_seconds if told else None,
+        "kv_latency_ms": told.kv_latency_micros / 1_000 if told else None,
+    }
 
 
 def _overall(services: dict[str, Any]) -> str:

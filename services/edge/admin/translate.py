@@ -3,12 +3,12 @@ status and failure mode as words. What is absent is null."""
 
 from typing import Any
 
-import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.auth.v1 import admin_pb2
 from gateway.quota.v1 import admin_pb2 as quota_pb2
 from services.common.money import to_usd
+from services.edge.admin.facts import facts
 
 Json = dict[str, Any]
 
@@ -130,21 +130,11 @@ def audit_entry(entry: admin_pb2.AuditEntry) -> Json:
         "actor": entry.actor,
         "action": entry.action,
         "target": entry.target,
-        "before": _object(entry.before),
-        "after": _object(entry.after),
+        "before": facts(entry.before),
+        "after": facts(entry.after),
         "request_id": entry.request_id or None,
         "hash": entry.hash,
     }
-
-
-def _object(text: str) -> Any:
-    """A JSON object kept as text; null where there is none."""
-    if not text:
-        return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 def usage(usage: quota_pb2.Usage) -> Json:

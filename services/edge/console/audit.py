@@ -1,10 +1,11 @@
 """/console/audit: who changed what, and the proof that nothing was taken out."""
 
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from services.common.money import to_usd
 from services.edge.console.api import path
 from services.edge.console.directory import organizations
 from services.edge.console.show import usd
@@ -20,8 +21,8 @@ ACTIONS = (
     ("admin_key.", "Admin keys"),
     ("admin.", "Sign-ins"),
     ("grace.", "Outages"),
+    ("journal.", "Journal"),
 )
-_NANO_USD = "_nano_usd"
 _FILTERS = ("org_id", "action", "since", "until")
 
 
@@ -50,7 +51,14 @@ async def list_(visit: Visit) -> Response:
 
 async def verify(visit: Visit) -> Response:
     found = await visit.get(path("audit", "verify"), {"org_id": visit.query("org_id")})
-    return visit.page("verify.html", ledger=None, trail=found, ok=found["ok"])
+    return visit.page(
+        "verify.html",
+        ledger=None,
+        trail=found,
+        ok=found["ok"],
+        back="/console/audit?" + urlencode({"org_id": visit.query("org_id")}),
+        back_name="Audit trail",
+    )
 
 
 async def download(visit: Visit) -> Response:
@@ -74,11 +82,17 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _label(name: str) -> str:
-    return name.removesuffix(_NANO_USD).replace("_", " ")
+    return name.removesuffix("_usd").removesuffix("_at").replace("_", " ")
 
 
 def _text(name: str, fields: dict[str, Any]) -> str:
-    value = str(fields.get(name, ""))
-    if name.endswith(_NANO_USD) and value.isdigit():
-        return usd(to_usd(int(value)))
-    return value
+    value = fields.get(name, "")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if name.endswith("_usd") and value:
+        return usd(value)
+    if name.endswith("_at") and value:
+        return f"{datetime.fromisoformat(value):%-d %b %Y, %H:%M} UTC"
+    return str(value)

@@ -141,8 +141,16 @@ async def delete(visit: Visit) -> Response:
 
 async def verify(visit: Visit) -> Response:
     """Proves the organisation's books and audit trail."""
-    found = await visit.get(path("organizations", visit.id("org_id"), "verify"))
-    return visit.page("verify.html", ledger=found["ledger"], trail=found["audit"], ok=found["ok"])
+    org_id = visit.id("org_id")
+    found = await visit.get(path("organizations", org_id, "verify"))
+    return visit.page(
+        "verify.html",
+        ledger=found["ledger"],
+        trail=found["audit"],
+        ok=found["ok"],
+        back=f"/console/organizations/{org_id}",
+        back_name="Organisation",
+    )
 
 
 def _some(number: int, thing: str) -> str:

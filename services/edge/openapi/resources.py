@@ -47,15 +47,12 @@ _SERVICE: dict[str, Schema] = {
     "status": {"type": "string", "enum": ["ok", "unavailable"]},
     "latency_ms": {"type": "number"},
 }
-_SERVICES = record(
-    edge=record(**_SERVICE, uptime_seconds=INTEGER),
-    auth=record(**_SERVICE),
-    quota=record(
-        **_SERVICE,
-        uptime_seconds=nullable(INTEGER),
-        kv_latency_ms={"type": ["number", "null"]},
-    ),
+_REMOTE = record(
+    **_SERVICE,
+    uptime_seconds=nullable(INTEGER),
+    kv_latency_ms={"type": ["number", "null"]},
 )
+_SERVICES = record(edge=record(**_SERVICE, uptime_seconds=INTEGER), auth=_REMOTE, quota=_REMOTE)
 _OVERALL: Schema = {"type": "string", "enum": ["ok", "degraded"]}
 _LEDGER = record(
     journal_entries=INTEGER,
