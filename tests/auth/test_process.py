@@ -65,7 +65,7 @@ def test_it_serves_until_it_is_told_to_stop(process: Process) -> None:
 CANARY = "canary-0123456789abcdef-0123456789"
 
 
-async def test_secrets_are_neither_logged_nor_audited_nor_repeated(
+async def test_e2_secrets_are_neither_logged_nor_audited_nor_repeated(
     process: Process, kv_flush: str
 ) -> None:
     async with dial(process.address, AUTH_ADMIN) as channel:

@@ -43,7 +43,7 @@ async def test_people_see_a_hint_and_a_fingerprint(auth: Auth) -> None:
     assert short.hint == "…"
 
 
-async def test_nothing_of_a_credential_is_at_rest(auth: Auth) -> None:
+async def test_e1_nothing_of_a_credential_is_at_rest(auth: Auth) -> None:
     org = await stored(auth)
     await stored(auth, org)
     assert "Canary" not in repr(await auth.everything())

@@ -41,7 +41,7 @@ PAGES = (
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_without_a_session_every_page_sends_to_the_sign_in(stranger: Browser, path: str) -> None:
+def test_a1_without_a_session_every_page_sends_to_the_sign_in(stranger: Browser, path: str) -> None:
     answer = stranger.get(path)
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/console/sign-in")
@@ -206,7 +206,7 @@ def test_a_revoked_admin_key_ends_its_sessions(stranger: Browser, rest: Rest) ->
     assert stranger.cookie == ""
 
 
-def test_a_key_holder_sees_the_own_page_and_no_other(stranger: Browser, rest: Rest) -> None:
+def test_a9_a_key_holder_sees_the_own_page_and_no_other(stranger: Browser, rest: Rest) -> None:
     family = rest.family(name="Ada")
     rest.chat(family["api_key"])
     assert stranger.sign_in(family["api_key"]).headers["location"] == "/console"
@@ -225,7 +225,7 @@ def test_a_revoked_api_key_ends_its_session(stranger: Browser, rest: Rest) -> No
     assert stranger.get("/console").headers["location"] == "/console/sign-in?ended=1"
 
 
-def test_an_admin_of_one_organisation_sees_nothing_of_another(
+def test_a8_an_admin_of_one_organisation_sees_nothing_of_another(
     stranger: Browser, rest: Rest
 ) -> None:
     own, foreign = rest.family(), rest.family()
@@ -255,7 +255,7 @@ def test_an_admin_of_one_organisation_sees_nothing_of_another(
     assert stranger.get("/console/admin-keys").status_code == 403
 
 
-def test_many_wrong_keys_are_slowed_whatever_they_look_like(
+def test_a14_many_wrong_keys_are_slowed_whatever_they_look_like(
     guesser: Callable[[str], Browser],
 ) -> None:
     stranger = guesser("127.0.0.42")

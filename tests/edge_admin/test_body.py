@@ -155,7 +155,7 @@ async def test_a_bad_value_is_422_names_its_field_and_changes_nothing(
     ],
     ids=range(13),
 )
-async def test_what_is_not_one_json_document_is_400(api: Api, raw: bytes) -> None:
+async def test_b3_what_is_not_one_json_document_is_400(api: Api, raw: bytes) -> None:
     headers = {"content-type": "application/json"}
     answer = await api.send("POST", "/admin/organizations", content=raw, headers=headers)
     assert answer.status_code == 400
@@ -163,7 +163,7 @@ async def test_what_is_not_one_json_document_is_400(api: Api, raw: bytes) -> Non
     assert api.recorder.writes() == []
 
 
-async def test_a_name_given_twice_is_refused_by_name(api: Api) -> None:
+async def test_b3_a_name_given_twice_is_refused_by_name(api: Api) -> None:
     raw = b'{"name": "Demo", "monthly_budget_usd": 1, "monthly_budget_usd": 1000}'
     headers = {"content-type": "application/json"}
     answer = await api.send("POST", "/admin/organizations", content=raw, headers=headers)
@@ -187,21 +187,21 @@ async def test_json_that_is_no_object_is_422(api: Api, raw: bytes) -> None:
         "",
     ],
 )
-async def test_another_content_type_is_415(api: Api, kind: str) -> None:
+async def test_b6_another_content_type_is_415(api: Api, kind: str) -> None:
     headers = {"content-type": kind}
     answer = await api.send("POST", "/admin/organizations", content=b"{}", headers=headers)
     assert answer.status_code == 415
     assert api.recorder.writes() == []
 
 
-async def test_a_compressed_body_is_415(api: Api) -> None:
+async def test_b7_a_compressed_body_is_415(api: Api) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     answer = await api.send("POST", "/admin/organizations", content=b"{}", headers=headers)
     assert answer.status_code == 415
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
-async def test_a_body_above_the_cap_is_413(api: Api, declared: bool) -> None:
+async def test_b1_a_body_above_the_cap_is_413(api: Api, declared: bool) -> None:
     raw = b'{"name": "' + b"x" * 65_536 + b'"}'
 
     async def chunks() -> Any:
