@@ -71,4 +71,6 @@ async def _key_scope(books: Books, owner: quota_pb2.Owner) -> Scope:
 
 
 def missing(resource: str, name: str) -> NotFound:
-    return NotFound(f"There is no such {resource}", metadata={"resource": resource, "id": name})
+    title = resource.replace("_", " ").capitalize()
+    facts = {"resource": resource, "id": name[:64]}
+    return NotFound(f"{title} {name[:64]} not found", metadata=facts)

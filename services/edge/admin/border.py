@@ -38,6 +38,15 @@ _STATUS = {
     "IDEMPOTENCY_CONFLICT": (409, "idempotency_conflict"),
     "TOO_MANY_ATTEMPTS": (429, "too_many_attempts"),
 }
+_NAMED_BY = {
+    "organization": "org_id",
+    "user": "user_id",
+    "api_key": "key_id",
+    "admin_key": "admin_key_id",
+    "provider_key": "provider",
+}
+"""Resources and the fields that name them."""
+
 _UNAVAILABLE_REASONS = ("STORE_UNAVAILABLE", "CLOCK_SKEW")
 
 
@@ -180,7 +189,7 @@ def _translate(error: GatewayError) -> ApiError:
         param = json_name(error.field)
         message = f"{param} {error.problem}"
     elif param:
-        param = json_name(param)
+        param = json_name(_NAMED_BY.get(param, param))
     refused = ApiError(status, "requests" if status == 429 else INVALID, code, message, param=param)
     if error.retry_after_ms is not None:
         refused.headers["retry-after"] = str(max(1, -(-error.retry_after_ms // 1_000)))
