@@ -14,12 +14,19 @@ from gateway.quota.v1 import quota_pb2, quota_pb2_grpc
 from services.common.channel import SERVER_OPTIONS
 from services.common.dial import dial
 from services.common.errors import Unanswered, Unavailable, to_status
+from services.edge import clients
 from services.edge.breaker import Breaker
 from services.edge.clients import QuotaClient
 from tests.system.fleet import free_ports
 
 SERVICE = "gateway.quota.v1.QuotaService"
 ITEM = quota_pb2.ReserveItem(request_id="one")
+
+
+@pytest.fixture(autouse=True)
+def as_short_as_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway that other tests share waits longer than real ones do."""
+    monkeypatch.setattr(clients, "RESERVE_SECONDS", 0.25)
 
 
 class Replica(quota_pb2_grpc.QuotaServiceServicer):
