@@ -1,6 +1,7 @@
 """The words of the ledger: what is asked of it and what it answers. Pure.
 
-Money is nano-USD, time Unix milliseconds of the KV, a month "2026-11".
+Money is nano-USD, time Unix milliseconds of the KV, a month "2026-11". Nobody changes what was
+said; it is not frozen because that takes three times as long to say.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Owner(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reserve:
     """Hold the cost of ``output`` tokens, or of fewer down to ``least``."""
 
@@ -60,7 +61,7 @@ class Rate(NamedTuple):
     reset_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Granted:
     held: int
     output: int
@@ -73,7 +74,7 @@ class Granted:
     tokens: Rate | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refused:
     """Numbers are of ``scope`` in ``month``, spending since the last reset."""
 
@@ -93,7 +94,7 @@ class Refused:
     tokens: Rate | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Checkpoint:
     id: str
     owner: Owner
@@ -103,7 +104,7 @@ class Checkpoint:
     bound: Bound = field(default=Bound(0, 0))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Checked:
     """``state`` is empty for an unknown reservation."""
 
@@ -121,7 +122,7 @@ class Lease(NamedTuple):
     end_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settle:
     """``kind``: charge, release or expire."""
 
@@ -141,7 +142,7 @@ class Settle:
     held: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settled:
     """``code``: OK, DUP, CONFLICT, OLD, ALIVE, GONE (and MONTH inside the store)."""
 

@@ -3,6 +3,7 @@
 Refusals at ``info``; what was admitted and booked at ``debug``, since the journal has it for ever.
 """
 
+import logging
 from collections.abc import Iterable
 
 from gateway.quota.v1 import quota_pb2 as pb
@@ -19,9 +20,11 @@ def tell(
     results: Iterable[pb.ReserveResult | pb.SettleResult],
 ) -> None:
     """One line for each item: ``event``, or ``event``_refused with the reason."""
+    everything = log.is_enabled_for(logging.DEBUG)
     for item, result in zip(items, results, strict=True):
         if not result.HasField("refusal"):
-            log.debug(event, request_id=item.request_id, reservation_id=item.reservation_id)
+            if everything:
+                log.debug(event, request_id=item.request_id, reservation_id=item.reservation_id)
             continue
         refusal = result.refusal
         log.info(

@@ -4,7 +4,6 @@ The data lies in the installed package; nothing is fetched from the network.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 
@@ -42,19 +41,15 @@ class PriceBook:
 
     def price(self, model: str, tier: str, at_ms: int) -> Price:
         """What a request costs that was admitted at ``at_ms``. Raises Unpriced."""
-        return self._find(model, tier, at_ms, False, lambda at: self._resolve(model, tier, at))
+        known = self._known.get((model, tier, at_ms // _SLICE_MS, False))
+        return known or self._find(model, tier, at_ms, False)
 
     def ceiling(self, model: str, tier: str, at_ms: int) -> Price:
         """A price that neither the asked service tier nor the standard one exceeds: providers may
         serve a request at another tier than asked. Raises Unpriced."""
         if not tier:
             return self.price(model, tier, at_ms)
-
-        def resolve(at: datetime) -> Price | None:
-            asked, standard = self._resolve(model, tier, at), self._resolve(model, "", at)
-            return dearer(asked, standard) if asked and standard else None
-
-        return self._find(model, tier, at_ms, True, resolve)
+        return self._find(model, tier, at_ms, True)
 
     def dearest(self, model: str, at_ms: int) -> Price:
         """A price that no service tier exceeds. Raises Unpriced."""
@@ -70,26 +65,24 @@ class PriceBook:
             f"to {self._catalog.path}"
         )
 
-    def _find(
-        self,
-        model: str,
-        tier: str,
-        at_ms: int,
-        highest: bool,
-        resolve: Callable[[datetime], Price | None],
-    ) -> Price:
+    def _find(self, model: str, tier: str, at_ms: int, highest: bool) -> Price:
         part = at_ms // _SLICE_MS
         name = (model, tier if tier in _CONTEXTS else "", part, highest)
         if name in self._known:
             found = self._known[name]
         else:
-            found = resolve(datetime.fromtimestamp(part * _SLICE_MS / 1000, UTC))
+            at = datetime.fromtimestamp(part * _SLICE_MS / 1000, UTC)
+            found = self._highest(model, tier, at) if highest else self._resolve(model, tier, at)
             self._known[name] = found
             if len(self._known) > _MAX_KNOWN:
                 self._known.popitem(last=False)
         if found is None:
             raise self.unpriced(model)
         return found
+
+    def _highest(self, model: str, tier: str, at: datetime) -> Price | None:
+        asked, standard = self._resolve(model, tier, at), self._resolve(model, "", at)
+        return dearer(asked, standard) if asked and standard else None
 
     def _resolve(self, model: str, tier: str, at: datetime) -> Price | None:
         override = self._catalog.override(model)

@@ -50,9 +50,10 @@ class Price:
 
     def rates(self, input_tokens: int) -> Rates:
         found = self.bands[0][1]
-        for start, rates in self.bands[1:]:
-            if input_tokens > start:
-                found = rates
+        if len(self.bands) > 1:
+            for start, rates in self.bands[1:]:
+                if input_tokens > start:
+                    found = rates
         return found
 
 
@@ -96,6 +97,8 @@ def charge(price: Price, used: Tokens) -> int:
 
 def dearest(price: Price, input_tokens: int) -> Rates:
     """The highest rate of each kind among the bands that so many input tokens can reach."""
+    if len(price.bands) == 1:
+        return price.bands[0][1]
     reachable = [rates for start, rates in price.bands if start == 0 or input_tokens > start]
     return Rates(*map(max, zip(*reachable, strict=True)))
 

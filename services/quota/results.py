@@ -15,27 +15,24 @@ _STATES = {
 }
 
 
-def reserve(ask: Reserve, answer: Granted | Refused) -> pb.ReserveResult:
-    result = pb.ReserveResult(
-        revision=answer.revision,
-        request_rate=_rate(answer.requests),
-        token_rate=_rate(answer.tokens),
-    )
+def reserve(result: pb.ReserveResult, ask: Reserve, answer: Granted | Refused) -> None:
+    """Fills in ``result``."""
+    result.revision = answer.revision
+    if answer.requests is not None:
+        result.request_rate.CopyFrom(_rate(answer.requests))
+    if answer.tokens is not None:
+        result.token_rate.CopyFrom(_rate(answer.tokens))
     if isinstance(answer, Refused):
         result.refusal.CopyFrom(_refusal(answer, ask.bound.nano(ask.output)))
-        return result
-    result.grant.CopyFrom(
-        pb.Grant(
-            held_nano_usd=answer.held,
-            output_tokens=answer.output,
-            month=answer.month,
-            admit_time_ms=answer.admit_ms,
-            duplicate=answer.duplicate,
-            state=_STATES[answer.state],
-            output_price_pico_usd=ask.bound.output,
-        )
-    )
-    return result
+        return
+    grant = result.grant
+    grant.held_nano_usd = answer.held
+    grant.output_tokens = answer.output
+    grant.month = answer.month
+    grant.admit_time_ms = answer.admit_ms
+    grant.duplicate = answer.duplicate
+    grant.state = _STATES[answer.state]
+    grant.output_price_pico_usd = ask.bound.output
 
 
 def checkpoint(note: Checkpoint, answer: Checked) -> pb.CheckpointResult:
@@ -49,18 +46,16 @@ def checkpoint(note: Checkpoint, answer: Checked) -> pb.CheckpointResult:
     )
 
 
-def settle(answer: Settled) -> pb.SettleResult:
-    refusal = None
-    if answer.code == "CONFLICT":
-        refusal = pb.Refusal(reason="IDEMPOTENCY_CONFLICT")
+def settle(result: pb.SettleResult, answer: Settled) -> None:
+    """Fills in ``result``."""
+    result.state = _STATES[answer.state]
+    result.charged_nano_usd = answer.charged
+    if answer.code == "DUP":
+        result.duplicate = True
+    elif answer.code == "CONFLICT":
+        result.refusal.reason = "IDEMPOTENCY_CONFLICT"
     elif answer.code == "OLD":
-        refusal = pb.Refusal(reason="PRECONDITION_FAILED", message=_TOO_OLD)
-    return pb.SettleResult(
-        state=_STATES[answer.state],
-        charged_nano_usd=answer.charged,
-        duplicate=answer.code == "DUP",
-        refusal=refusal,
-    )
+        result.refusal.CopyFrom(pb.Refusal(reason="PRECONDITION_FAILED", message=_TOO_OLD))
 
 
 def _refusal(refused: Refused, asked: int) -> pb.Refusal:
@@ -80,7 +75,5 @@ def _refusal(refused: Refused, asked: int) -> pb.Refusal:
     )
 
 
-def _rate(rate: Rate | None) -> pb.RateStatus | None:
-    if rate is None:
-        return None
+def _rate(rate: Rate) -> pb.RateStatus:
     return pb.RateStatus(limit=rate.limit, remaining=rate.remaining, reset_ms=rate.reset_ms)

@@ -50,42 +50,43 @@ class QuotaService(rpc.QuotaServiceServicer):
     async def ReserveQuota(
         self, request: pb.ReserveQuotaRequest, context: Context
     ) -> pb.ReserveQuotaResponse:
-        return pb.ReserveQuotaResponse(results=await self._reserve(request.items))
+        return await self._reserve(request.items)
 
     async def StreamReserveQuota(
         self, requests: AsyncIterator[pb.StreamReserveQuotaRequest], context: Context
     ) -> AsyncIterator[pb.ReserveQuotaResponse]:
         async for request in requests:
-            answered = await self._reserve(request.items)
-            yield pb.ReserveQuotaResponse(results=answered, last=self._leaving)
+            answer = await self._reserve(request.items)
+            answer.last = self._leaving
+            yield answer
 
     async def SettleReservations(
         self, request: pb.SettleReservationsRequest, context: Context
     ) -> pb.SettleReservationsResponse:
-        return pb.SettleReservationsResponse(results=await self._settle(request.items))
+        return await self._settle(request.items)
 
     async def StreamSettleReservations(
         self, requests: AsyncIterator[pb.StreamSettleReservationsRequest], context: Context
     ) -> AsyncIterator[pb.SettleReservationsResponse]:
         async for request in requests:
-            answered = await self._settle(request.items)
-            yield pb.SettleReservationsResponse(results=answered, last=self._leaving)
+            answer = await self._settle(request.items)
+            answer.last = self._leaving
+            yield answer
 
-    async def _reserve(self, items: Sequence[pb.ReserveItem]) -> list[pb.ReserveResult]:
+    async def _reserve(self, items: Sequence[pb.ReserveItem]) -> pb.ReserveQuotaResponse:
         read = self._read(items, wire.reserve)
         asks = [ask for ask in read if isinstance(ask, Reserve)]
-        for ask in asks:
-            self._seen(ask.owner.org)
+        for org in {ask.owner.org for ask in asks}:
+            self._seen(org)
         answers = iter(await self._store.reserve(asks) if asks else [])
-        answered = [
-            pb.ReserveResult(refusal=ask)
-            if isinstance(ask, pb.Refusal)
-            else results.reserve(ask, next(answers))
-            for ask in read
-            if isinstance(ask, Reserve | pb.Refusal)
-        ]
-        lines.tell("reserve", items, answered)
-        return answered
+        response = pb.ReserveQuotaResponse()
+        for ask in read:
+            if isinstance(ask, Reserve):
+                results.reserve(response.results.add(), ask, next(answers))
+            else:
+                response.results.add(refusal=ask)
+        lines.tell("reserve", items, response.results)
+        return response
 
     async def CheckpointReservations(
         self, request: pb.CheckpointReservationsRequest, context: Context
@@ -115,18 +116,18 @@ class QuotaService(rpc.QuotaServiceServicer):
             store_epoch="" if request.items else await self._store.epoch(),
         )
 
-    async def _settle(self, items: Sequence[pb.SettleItem]) -> list[pb.SettleResult]:
+    async def _settle(self, items: Sequence[pb.SettleItem]) -> pb.SettleReservationsResponse:
         read = self._read(items, wire.settle)
         settles = [item for item in read if isinstance(item, Settle)]
         answers = iter(await self._store.settle(settles) if settles else [])
-        answered = [
-            pb.SettleResult(refusal=item)
-            if isinstance(item, pb.Refusal)
-            else results.settle(next(answers))
-            for item in read
-        ]
-        lines.tell("settle", items, answered)
-        return answered
+        response = pb.SettleReservationsResponse()
+        for item in read:
+            if isinstance(item, Settle):
+                results.settle(response.results.add(), next(answers))
+            else:
+                response.results.add(refusal=item)
+        lines.tell("settle", items, response.results)
+        return response
 
     def _read(self, items: Sequence[Any], reader: Callable[..., Read]) -> list[Read]:
         """Each item as the ledger's word, or as the refusal of this item alone."""

@@ -29,29 +29,30 @@ _KINDS = {pb.SETTLE_OUTCOME_CHARGED: "charge", pb.SETTLE_OUTCOME_RELEASED: "rele
 
 
 def reserve(item: pb.ReserveItem, prices: PriceBook, now_ms: int) -> Reserve:
-    _require(_WORD, "fingerprint", item.fingerprint)
+    fingerprint, named, request = item.fingerprint, item.requested_model, item.request_id
+    _require(_WORD, "fingerprint", fingerprint)
     _check_names(item.model, item.operation)
-    _require(_NAME, "requested_model", item.requested_model)
-    _require(_NAME, "request_id", item.request_id)
-    most = _tokens("bound", item.bound)
-    if not 0 <= item.min_output_tokens <= most.output:
+    _require(_NAME, "requested_model", named)
+    _require(_NAME, "request_id", request)
+    most, least = _tokens("bound", item.bound), item.min_output_tokens
+    if not 0 <= least <= most.output:
         raise InvalidField("min_output_tokens", "must be between 0 and bound.output_tokens")
     price = prices.ceiling(item.model, item.service_tier, now_ms)
     _priced_output(price, item.model, most, prices)
     return Reserve(
-        id=_id("reservation_id", item.reservation_id),
-        fingerprint=item.fingerprint,
-        owner=_owner(item.owner),
-        model=item.model,
-        bound=pricing.bound(price, most),
-        output=most.output,
-        least=item.min_output_tokens,
-        caller_ms=item.caller_time_ms,
-        named=item.requested_model,
-        operation=item.operation,
-        request=item.request_id,
-        rated=most.input + item.min_output_tokens,
-        tokens=str(Tokens(input=most.input)),
+        _id("reservation_id", item.reservation_id),
+        fingerprint,
+        _owner(item.owner),
+        item.model,
+        pricing.bound(price, most),
+        most.output,
+        least,
+        item.caller_time_ms,
+        named,
+        item.operation,
+        request,
+        most.input + least,
+        f"{most.input} 0 0 0 0 0 0 0",
     )
 
 
@@ -83,7 +84,8 @@ def settle(item: pb.SettleItem, prices: PriceBook, now_ms: int) -> Settle:
     admit_ms = item.admit_time_ms if item.admit_time_ms or kind == "charge" else now_ms
     if item.month:
         _check_month(item.month, admit_ms)
-    for flag in item.flags:
+    flags = item.flags
+    for flag in flags:
         if flag not in _FLAGS:
             raise InvalidField("flags", f"may hold {', '.join(_FLAGS)}; not {flag[:32]!r}")
     if item.fingerprint:
@@ -99,20 +101,20 @@ def settle(item: pb.SettleItem, prices: PriceBook, now_ms: int) -> Settle:
     else:
         _require(_OPERATION, "operation", item.operation)
     return Settle(
-        id=_id("reservation_id", item.reservation_id),
-        kind=kind,
-        owner=_owner(item.owner),
-        month=item.month or month_of(admit_ms or now_ms),
-        admit_ms=admit_ms,
-        fingerprint=item.fingerprint,
-        model=item.model,
-        operation=item.operation,
-        cost=cost,
-        tokens=str(used),
-        flags=",".join(item.flags),
-        grace=item.grace,
-        request=item.request_id,
-        held=item.held_nano_usd,
+        _id("reservation_id", item.reservation_id),
+        kind,
+        _owner(item.owner),
+        item.month or month_of(admit_ms or now_ms),
+        admit_ms,
+        item.fingerprint,
+        item.model,
+        item.operation,
+        cost,
+        str(used),
+        ",".join(flags),
+        item.grace,
+        item.request_id,
+        item.held_nano_usd,
     )
 
 
