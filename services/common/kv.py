@@ -4,7 +4,9 @@ redis-py waits for seconds and retries behind the caller's back unless told othe
 command ends within ``timeout_ms`` and is never repeated without its caller knowing.
 """
 
+import asyncio
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +27,7 @@ from services.common.settings import SettingsError
 
 Kv = Redis
 
+_START_SECONDS = 30.0
 _NOT_NOW_PREFIXES = ("NOREPLICAS", "MISCONF", "BUSY", "NOAUTH", "WRONGPASS", "LOADING")
 _NOT_NOW = (
     failures.OutOfMemoryError,
@@ -111,16 +114,31 @@ def kv_errors() -> Iterator[None]:
 async def require_fit(kv: Kv, *, unsafe: bool) -> list[str]:
     """Warnings about the KV; raises KvUnfit for what would lose money or give it away (evicting,
     not persistent, too old, open to the network), unless ``unsafe``."""
-    nodes = list((await kv.primaries()).values()) if isinstance(kv, ClusterKv) else [kv]
     problems, warnings = _reachable(kv.connection_pool)
-    for node in nodes:
-        found, doubtful = _facts(await node.info())
+    for told in await _introduced(kv):
+        found, doubtful = _facts(told)
         problems += found
         warnings += doubtful
     problems, warnings = list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
     if problems and not unsafe:
         raise KvUnfit("; ".join(problems) + ". Set GATEWAY_KV_UNSAFE=true to run all the same")
     return warnings + [f"unsafe KV: {problem}" for problem in problems]
+
+
+async def _introduced(kv: Kv) -> list[dict[str, Any]]:
+    """What each node tells of itself. The KV may be starting, too, or be busy with its load. Raises
+    KvUnfit where it does not answer for long."""
+    ends = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            nodes = list((await kv.primaries()).values()) if isinstance(kv, ClusterKv) else [kv]
+            return [await node.info() for node in nodes]
+        except (failures.AuthenticationError, failures.AuthorizationError):
+            raise
+        except (failures.ConnectionError, failures.TimeoutError, OSError) as error:
+            if time.monotonic() > ends:
+                raise KvUnfit(f"the KV does not answer: {error}") from error
+        await asyncio.sleep(0.1)
 
 
 def _reachable(pool: ConnectionPool) -> tuple[list[str], list[str]]:

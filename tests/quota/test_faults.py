@@ -14,7 +14,7 @@ import pytest
 
 from services.common import keys
 from services.common.errors import Unavailable, from_rpc
-from services.common.kv import open_kv
+from services.common.kv import open_kv, require_fit
 from services.launch import kv
 from services.quota import scripts
 from services.quota.door import Door
@@ -109,6 +109,16 @@ async def test_a_kv_that_takes_no_writes_gives_no_sign_of_life(server: Server, o
             assert from_rpc(refused.value).reason == "STORE_UNAVAILABLE"
         await own.kv.config_set("maxmemory", 0)
         assert (await rpc.checkpoint()).store_epoch
+
+
+async def test_a_service_that_starts_while_the_kv_is_busy_waits_for_it(server: Server) -> None:
+    hasty = open_kv(server.url, timeout_ms=50, connections=2)
+    with server.frozen():
+        fit = asyncio.create_task(require_fit(hasty, unsafe=False))
+        await asyncio.sleep(0.3)
+        assert not fit.done()
+    assert await fit == []
+    await hasty.aclose()
 
 
 async def _refused_after(rpc: Rpc, owner: Owner) -> float:
