@@ -13,7 +13,7 @@ from services.quota.items import Checked, Checkpoint, Granted, Owner, Refused, R
 from services.quota.model import Model
 from services.quota.pricing import Bound, Tokens
 from services.quota.resets import Resets
-from services.quota.rules import Config, Hold, Name, Step
+from services.quota.rules import Config, Name, Step
 from services.quota.scripts import Scripts
 from services.quota.store import LedgerStore
 from services.quota.verify import Auditor
@@ -105,7 +105,8 @@ class Duel:
         assert found == expected
         for item, answer in zip(settles, found, strict=True):
             hold = self.model.holds.get((self.org, item.id))
-            if answer.code == "OK" and hold and hold.forget_ms == self.now + (kept := _kept(hold)):
+            if answer.code == "OK" and hold and hold.forget_ms is not None:
+                kept = hold.forget_ms - self.now
                 left = await self.kv.pttl(keys.hold(self.org, item.id))
                 assert kept - 60_000 < left <= kept
         return found
@@ -125,6 +126,19 @@ class Duel:
         expected = self.model.reset(self.org, user, self.now)
         author = Author("admin", "req_1")
         assert await self.resets.reset(self.org, user, "because", author) == expected
+
+    async def archive(self, count: int) -> None:
+        """Drops all entries but those of the newest one's millisecond, ``count`` at a time."""
+        await self.check()
+        ids = [place for place, _ in await self.kv.xrange(keys.journal(self.org))]
+        before = int(ids[-1].partition("-")[0])
+        old = [place for place in ids if int(place.partition("-")[0]) < before]
+        while old:
+            dropped, old = old[:count], old[count:]
+            assert await self.store.archive(self.org, before, count) == len(dropped)
+        assert await self.store.archive(self.org, before, count) == 0
+        left = [place for place, _ in await self.kv.xrange(keys.journal(self.org))]
+        assert left == [place for place in ids if int(place.partition("-")[0]) >= before]
 
     async def check(self) -> None:
         """Books equal the model's, and the proof finds nothing."""
@@ -207,11 +221,6 @@ def note(made: Reserve, cost: int, want: int = 0, **changes: Any) -> Checkpoint:
         "bound": made.bound,
     }
     return Checkpoint(**(fields | changes))
-
-
-def _kept(hold: Hold) -> int:
-    long = hold.forget_ms is not None and hold.state == "expired"
-    return items.KEEP_LONG_MS if long else items.KEEP_MS
 
 
 def _quota_key(scope: Name) -> str:

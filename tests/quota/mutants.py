@@ -305,4 +305,118 @@ MUTANTS = (
     Mutant(
         "the reset forgives nothing", "reset", "month .. ':reset', spent", "month .. ':reset', 0"
     ),
+    Mutant(
+        "tokens per minute are not counted",
+        "reserve",
+        "used = used + asked[r] * MINUTE",
+        "used = used + (2 - r) * asked[r] * MINUTE",
+    ),
+    Mutant(
+        "a clock that steps back refills a rate", "reserve", "math.max(now, tonumber(t))", "now"
+    ),
+    Mutant(
+        "what is larger than a minute never passes",
+        "reserve",
+        "math.min(asked, limit) * MINUTE",
+        "asked * MINUTE",
+    ),
+    Mutant(
+        "the widest rate is told", "reserve", "left < tightest[o + 2]", "left > tightest[o + 2]"
+    ),
+    Mutant("the rate forgets the output", "settle", "h.rated, t[1] + t[5])", "h.rated, t[1])"),
+    Mutant(
+        "a rate gives nothing back",
+        "settle",
+        "u = math.max(0, tonumber(u) + ",
+        "u = math.max(tonumber(u), tonumber(u) + ",
+    ),
+    Mutant(
+        "a record is of the day of the settle",
+        "settle",
+        "day_of(h and h.admit or i.admit)",
+        "day_of(now)",
+    ),
+    Mutant(
+        "a day starts at noon",
+        "ledger",
+        "math.floor(ms / 86400000) + 719468",
+        "math.floor(ms / 86400000 + 0.5) + 719468",
+    ),
+    Mutant("a late settle is not told apart", "settle", "then flag('late') end", "then end"),
+    Mutant(
+        "a late release gives nothing back",
+        "settle",
+        "if i.kind == 'release' then return 0, NOTHING, 0 end",
+        "if i.kind == 'release' and not (h and h.state == 'expired') then return 0, NOTHING, 0 end",
+    ),
+    Mutant(
+        "a late settle frees the hold again",
+        "settle",
+        "if h and h.state == 'reserved' then\n    e.held",
+        "if h then\n    e.held",
+    ),
+    Mutant(
+        "an outcome that came late is forgotten soon",
+        "settle",
+        " or (h and h.state == 'expired')\n  h = h or",
+        "\n  h = h or",
+    ),
+    Mutant(
+        "expired twice, charged twice",
+        "settle",
+        "(i.kind == 'expire' and h.state == 'expired')",
+        "false",
+    ),
+    Mutant(
+        "a checkpoint wakes the dead",
+        "checkpoint",
+        "if h.state ~= 'reserved' then",
+        "if h.state == 'settled' then",
+    ),
+    Mutant(
+        "anybody notes a checkpoint", "checkpoint", "if h.user ~= ARGV[a + 2] or", "if false or"
+    ),
+    Mutant("a reset forgives double", "reset", "':reset', spent", "':reset', 2 * spent"),
+    Mutant("a reset is not in the journal", "reset", "journal(KEYS[4],", "tostring(KEYS[4],"),
+    Mutant("archived money is lost", "archive", "add(KEYS[2], stem .. 'spent', spent)", ""),
+    Mutant("archived holds are lost", "archive", "add(KEYS[2], stem .. 'held', held)", ""),
+    Mutant(
+        "archived requests are lost", "archive", "add(KEYS[2], stem .. 'requests', requests)", ""
+    ),
+    Mutant(
+        "archived tokens are lost", "archive", "add(KEYS[2], stem .. 'output_tokens', t[5])", ""
+    ),
+    Mutant("archived entries are not counted", "archive", "add(KEYS[2], 'entries', 1)", ""),
+    Mutant("what is archived stays", "archive", "int(tonumber(sequence) + 1)", "sequence"),
+    Mutant(
+        "one too many is dropped", "archive", "tonumber(sequence) + 1", "tonumber(sequence) + 2"
+    ),
+    Mutant("entries are archived early", "archive", "'(' .. ARGV[1] .. '-0'", "'+'"),
+    Mutant("shares grow beyond the budget", "share", "share + budget - given", "budget"),
+    Mutant(
+        "the first edge takes all",
+        "share",
+        "math.max(tonumber(ARGV[2]), own and count or count + 1,\n    redis.call('HLEN', KEYS[3]))",
+        "1",
+    ),
+    Mutant("yesterday's edges are forgotten", "share", "redis.call('HLEN', KEYS[3])", "0"),
+    Mutant(
+        "a new edge does not wait",
+        "share",
+        "elseif own or redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then",
+        "else",
+    ),
+    Mutant("edges are not noted", "share", "if not own or share > own then", "if share > 0 then"),
+    Mutant("shares are for any day", "share", "then return {'DAY', 0} end", "then end"),
+    Mutant("tomorrow's share comes at midnight", "share", "day_of(now + ARGV[5])", "day_of(now)"),
+    Mutant("who fails closed has a share", "share", " or c[2] ~= 'fail-open'", ""),
+    Mutant("who is suspended has a share", "share", "c[1] ~= 'active' or ", ""),
+    Mutant("a lowered budget lowers nothing", "share", "if given > budget then", "if false then"),
+    Mutant("a share is not written down", "share", "ARGV[1], int(share))", "ARGV[1], 0)"),
+    Mutant(
+        "a late return counts", "giveback", "> tonumber(ARGV[4]) then return 0 end", "< 0 then end"
+    ),
+    Mutant("what was spent is given back", "giveback", "ARGV[1], int(spent))", "ARGV[1], 0)"),
+    Mutant("a return raises a share", "giveback", "if own <= spent then return 0 end", ""),
+    Mutant("who is gone still counts", "giveback", "redis.call('HDEL', KEYS[1], ARGV[1])", ""),
 )

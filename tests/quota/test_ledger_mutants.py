@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from services.common import keys
 from services.quota import scripts
-from services.quota.months import next_start_ms
+from services.quota.months import day_of, next_start_ms
 from services.quota.pricing import Bound
 from services.quota.rules import Config
 from services.quota.scripts import Scripts
@@ -42,7 +43,14 @@ async def story(duel: Duel) -> None:
     await statuses_and_models(duel)
     await rates(duel)
     await months(duel)
+    await shares(duel)
     await gamble(duel, random.Random(7))
+    for scope in duel.scopes():
+        await duel.configure(scope, Config())
+    await duel.reserve(ask(duel, 0), ask(duel, 1), ask(duel, 2))
+    await duel.settle(charge(duel.asks[-1], 30))
+    await duel.archive(3)
+    await duel.check()
 
 
 async def holds_and_refusals(duel: Duel) -> None:
@@ -87,6 +95,10 @@ async def extensions(duel: Duel) -> None:
     await duel.configure(user, Config(status="suspended"))
     await duel.checkpoint(note(made, 0, want=91))
     await duel.configure(user, Config())
+    first = duel.owners[0]
+    for owner in (first, made.owner._replace(key=first.key), made.owner._replace(user=first.user)):
+        await duel.checkpoint(note(made, 160, owner=owner))
+    await duel.check()
     await duel.clock(duel.now + 29_999)
     await duel.expire()
     await duel.check()
@@ -114,6 +126,17 @@ async def settles(duel: Duel) -> None:
     await duel.check()
     await duel.settle(charge(made[4], 120), charge(made[5], 11, grace=True))
     await duel.settle(charge(made[4], 120))
+    await duel.check()
+    late = [ask(duel, who) for who in (0, 1, 2)]
+    await duel.reserve(*late)
+    await duel.clock(duel.now + 86_400_000)
+    await duel.expire()
+    await duel.checkpoint(*(note(one, 500, want=90) for one in late))
+    await duel.settle(charge(late[0], 77, "release"), charge(late[1], 44, "expire"))
+    await duel.settle(charge(late[1], 44), charge(late[2], 300, flags="anomaly"))
+    await duel.check()
+    await duel.clock(duel.now + 2 * 3_600_000)
+    await duel.settle(charge(late[0], 77), charge(late[1], 44))
     await duel.check()
     minute = 60_000
     for age, grace in (
@@ -164,6 +187,22 @@ async def rates(duel: Duel) -> None:
             await duel.reserve(ask(duel, 2, rated=500), ask(duel, 2))
             await duel.check()
         await duel.configure(scope, Config())
+    org, key = duel.scopes()[0], duel.scopes()[5]
+    await duel.configure(org, Config(rpm=9, tpm=600))
+    await duel.configure(key, Config(rpm=3, tpm=900))
+    await duel.clock(duel.now + 120_000)
+    made = [ask(duel, 2, rated=400), ask(duel, 2, rated=100)]
+    await duel.reserve(*made)
+    await duel.clock(duel.now - 1_500)
+    await duel.reserve(ask(duel, 2, rated=90))
+    await duel.clock(duel.now + 1_500)
+    await duel.reserve(ask(duel, 2, rated=20), ask(duel, 2, rated=10))
+    await duel.clock(duel.now + 57_000)
+    await duel.settle(*(charge(one, 10) for one in made))  # fewer tokens than have leaked since
+    await duel.reserve(ask(duel, 2, rated=600))
+    for scope in (org, key):
+        await duel.configure(scope, Config())
+    await duel.check()
 
 
 async def months(duel: Duel) -> None:
@@ -199,6 +238,45 @@ async def months(duel: Duel) -> None:
         await duel.reset(duel.owners[0].user)
     await duel.check()
     await duel.configure(user, Config())
+
+
+async def shares(duel: Duel) -> None:
+    """Of a fail-open budget of 100, by edge and day."""
+    noon, day_ms = duel.now // 86_400_000 * 86_400_000 + 12 * 3_600_000, 86_400_000
+    org, store = keys.org_config(duel.org), duel.store
+    await duel.clock(noon)
+
+    async def told(*edges: str, least: int = 1, ahead: int = 0) -> list[int | None]:
+        day = day_of(duel.now + ahead)
+        return [await store.share(duel.org, edge, least, day) for edge in edges]
+
+    assert await told("a") == [None], "it fails closed"
+    await duel.kv.hset(org, mapping={"failure_mode": "fail-open", "fallback_daily": "100"})
+    assert await told("a", "b", "c") == [0, 0, 0]
+    assert await told("a", "b", "c", "a") == [33, 33, 33, 33]
+    assert await told("d", "d") == [0, 1]
+    assert await told("a", ahead=day_ms) == [None]
+    await duel.clock(noon + 6 * 3_600_000)
+    assert await told("a", "b", ahead=6 * 3_600_000) == [25, 25], "tomorrow, with c and d"
+    await duel.clock(noon + day_ms)
+    assert await told("a", "new", "new") == [25, 0, 25]
+    for edge, spent, at, free in (
+        ("b", 0, duel.now - 2_001, 0),
+        ("b", 0, duel.now - 2_000, 25),
+        ("b", 0, duel.now, 0),
+        ("new", 5, duel.now, 20),
+        ("new", 4, duel.now, 1),
+        ("new", 4, duel.now, 0),
+        ("new", 9, duel.now, 0),
+    ):
+        day = day_of(duel.now)
+        assert await store.give_back(duel.org, edge, day, spent, at) == free
+    assert await told("b", "e", "e", "f", "f", "new") == [25, 0, 25, 0, 20, 5]
+    await duel.kv.hset(org, "fallback_daily", 50)
+    assert await told("a", "b", "e", "f", "new") == [10, 10, 10, 10, 5]
+    await duel.kv.hset(org, "status", "suspended")
+    assert await told("a") == [None]
+    await duel.configure(("org", duel.org), Config())
 
 
 async def gamble(duel: Duel, dice: random.Random) -> None:
