@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import partialmethod
 from typing import Any
 
 import orjson
@@ -20,22 +20,23 @@ def configure(service: str, level: str = "info", form: str = "auto", worker: int
     once, from ``__main__``."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     told = {"service": service, **({"worker": worker} if worker else {})}
-    processors: list[Any] = [structlog.contextvars.merge_contextvars, partial(_line, told)]
-    factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    least = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    leveled: Any = structlog.make_filtering_bound_logger(least)
+    factory: Any = structlog.PrintLoggerFactory(sys.stderr)
     if console:
         structlog.contextvars.bind_contextvars(**told)
-        factory = structlog.PrintLoggerFactory(sys.stderr)
-        processors[1:] = [
+    else:
+        leveled = type("Lines", (leveled,), {"_proxy_to_logger": partialmethod(_line, told)})
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer(),
-        ]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-        ),
+        ],
+        wrapper_class=leveled,
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
@@ -48,12 +49,14 @@ def logger(name: str) -> structlog.typing.FilteringBoundLogger:
     return bound
 
 
-def _line(told: dict[str, Any], _: Any, level: str, event: MutableMapping[str, Any]) -> bytes:
-    """A line in one go: a busy edge writes thousands a second."""
-    if "exc_info" in event:
-        event = structlog.processors.format_exc_info(None, level, event)
-    event.update(told, level=level, timestamp=_now())
-    return orjson.dumps(event, default=str)
+def _line(logger: Any, told: dict[str, Any], level: str, event: str, **facts: Any) -> None:
+    """A line in one go, without a chain of processors: a busy edge writes thousands a second."""
+    line: MutableMapping[str, Any] = {**logger._context, **facts, **told}
+    line.update(event=event, level=level, timestamp=_now())
+    structlog.contextvars.merge_contextvars(None, level, line)
+    if "exc_info" in line:
+        line = structlog.processors.format_exc_info(None, level, line)
+    logger._logger.msg(orjson.dumps(line, default=str))
 
 
 def _now() -> str:

@@ -53,8 +53,12 @@ class Admission:
     async def identify(self, exchange: Exchange) -> Caller:
         """Who presents the key. Raises ApiError 401, 429 for an address that guesses, 503."""
         try:
-            digest = secret.digest(presented_key(exchange.headers))
-            principal = await self._principals.find(digest)
+            key = presented_key(exchange.headers)
+            digest = secret.digest(key)
+            principal = self._principals.known(digest)
+            if principal is None:
+                _require_well_formed(key)
+                principal = await self._principals.find(digest)
         except errors.ApiError as error:
             raise self._counted(error, exchange.peer) from None
         except Unauthenticated:
@@ -151,6 +155,12 @@ class Admission:
         if error.code != "invalid_api_key":
             return error
         return errors.too_many_wrong_keys() if self._wrong.add(peer) > MAX_WRONG_KEYS else error
+
+
+def _require_well_formed(key: str) -> None:
+    """A malformed key is recognised without asking anybody. Raises ApiError 401."""
+    if not secret.well_formed(key):
+        raise errors.wrong_key()
 
 
 def _require_decision(result: quota_pb2.ReserveResult) -> None:

@@ -27,9 +27,7 @@ class Connection(HttpToolsProtocol):
                 self.flow,
                 self.loop,
                 always=self.server_state.default_headers,
-                expects=any(
-                    n == b"expect" and v.lower() == b"100-continue" for n, v in self.headers
-                ),
+                expects=dict(self.headers).get(b"expect", b"").lower() == b"100-continue",
                 keep_alive=version != "1.0" and self.parser.should_keep_alive(),
                 done=self.on_response_complete,
                 logger=self.logger,

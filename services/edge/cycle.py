@@ -52,12 +52,6 @@ class Cycle(RequestResponseCycle):
         self._always = always
         self._head = b""
 
-    async def run_asgi(self, app: Any) -> None:
-        try:
-            await super().run_asgi(app)
-        finally:
-            self.scope.pop(CYCLE, None)  # type: ignore[misc]  # no circle for the collector
-
     def at_hand(self) -> bytes | None:
         """The body, if all of it is there and nobody has received any of it."""
         if self.more_body or self.disconnected:
@@ -156,6 +150,7 @@ class Cycle(RequestResponseCycle):
         if self.expected_content_length:
             raise RuntimeError("the answer is shorter than its content-length")
         self.response_complete = True
+        self.scope.pop(CYCLE, None)  # type: ignore[misc]  # no circle for the collector
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

@@ -112,7 +112,9 @@ class Dispatch:
         headers = request_headers(
             order.exchange.headers,
             provider,
-            await self._credential(target, order.principal),
+            provider.credential
+            if provider.name not in order.principal.providers_with_key
+            else await self._own_credential(target, order.principal),
             told={"request_id": order.exchange.request_id, **_owner(order.principal)},
             stream=order.ask.stream,
             cache=order.principal.allow_upstream_cache,
@@ -143,12 +145,9 @@ class Dispatch:
                 return reply
             attempt += 1
 
-    async def _credential(self, target: Target, principal: Principal) -> str:
-        provider = target.provider
-        if provider.name not in principal.providers_with_key:
-            return provider.credential
+    async def _own_credential(self, target: Target, principal: Principal) -> str:
         try:
-            return await self._principals.credential(principal, provider.name)
+            return await self._principals.credential(principal, target.provider.name)
         except GatewayError as error:
             raise errors.unavailable("auth") from error
 

@@ -38,6 +38,7 @@ class Envelope:
         self._app = app
         self._metrics = metrics
         self._tracing = tracing
+        self._log = log.bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,7 +74,7 @@ class Envelope:
         self._metrics.finished(answer.status, facts, took)
         if scope["path"] in _QUIET:
             return
-        log.info(
+        self._log.info(
             "request",
             request_id=answer.request_id,
             method=scope["method"],

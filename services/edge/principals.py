@@ -64,14 +64,18 @@ class Principals:
         self._asking: dict[str, _Question] = {}
         self._credentials: OrderedDict[tuple[str, str, int], tuple[str, float]] = OrderedDict()
 
+    def known(self, key_hash: str) -> Principal | None:
+        """The principal, where nobody need be asked; None otherwise. Raises as ``find``."""
+        entry = self._entries.get(key_hash)
+        if entry is None or entry.until <= self._clock():
+            return None
+        self._entries.move_to_end(key_hash)
+        return self._checked(entry.principal)
+
     async def find(self, key_hash: str) -> Principal:
         """The principal. Raises Unauthenticated for a key that is unknown, revoked or expired, and
         Unavailable when that cannot be said."""
-        entry = self._entries.get(key_hash)
-        if entry is not None and entry.until > self._clock():
-            self._entries.move_to_end(key_hash)
-            return self._checked(entry.principal)
-        return await self._known(key_hash)
+        return self.known(key_hash) or await self._known(key_hash)
 
     async def refresh(self, key_hash: str) -> Principal:
         """The principal as it is now; while auth is away, as it was."""

@@ -60,16 +60,23 @@ class Pool:
         """Connections that exist or are being made."""
         return self._taken
 
+    def idle(self) -> Connection | None:
+        """A connection for one exchange, if there is one that nobody uses."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable():
+                return connection
+            connection.abort()
+        return None
+
     async def acquire(self, *, connect: float | None, wait: float | None) -> Connection:
         """A connection for one exchange. Raises httpx.PoolTimeout, ConnectTimeout, ConnectError."""
         while True:
             if self._closed:
                 raise httpx.ConnectError("the transport is closed")
-            while self._idle:
-                connection = self._idle.pop()
-                if connection.usable():
-                    return connection
-                connection.abort()
+            idle = self.idle()
+            if idle is not None:
+                return idle
             if self._taken < self._max:
                 self._taken += 1
                 return await self._open(connect)

@@ -55,7 +55,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
         What httpx's own request and response would add costs as much as the rest of the way."""
         head = wire.head("POST", url.raw_path, headers)
         pool = self._pool(url)
-        connection = await pool.acquire(connect=connect, wait=connect)
+        connection = pool.idle() or await pool.acquire(connect=connect, wait=connect)
         exchange = connection.start(bodyless=False, read=None, write=None)
         try:
             connection.write(head, body)
