@@ -3,94 +3,28 @@
 import asyncio
 import datetime
 import ssl
-import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import redis
 
 from services.common import certs
 from services.common.errors import Unavailable
 from services.common.kv import Kv, KvUnfit, kv_errors, open_kv, require_fit
-from services.launch.kv import find_server
-from tests.system.kv_cluster import free_ports, wait_until
-
-NAME = "ledger"
-
-
-class Replicated:
-    """A primary, a replica and a Sentinel that watches them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.primary, self.replica, self.sentinel = free_ports(3)
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-
-    def start(self) -> None:
-        data = ["--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0"]
-        self._run(self.primary, *data)
-        self._run(self.replica, *data, "--replicaof", f"127.0.0.1 {self.primary}")
-        wait_until(lambda: self.ask(self.replica, "ROLE")[3] == "connected", "the replica follows")
-        config = self.directory / "sentinel.conf"
-        config.write_text(
-            f"sentinel monitor {NAME} 127.0.0.1 {self.primary} 1\n"
-            f"sentinel down-after-milliseconds {NAME} 300\n"
-            f"sentinel failover-timeout {NAME} 2000\n"
-        )
-        self._run(self.sentinel, str(config), "--sentinel")
-        wait_until(lambda: len(self.ask(self.sentinel, "SENTINEL", "REPLICAS", NAME)) == 1, "seen")
-
-    def _run(self, port: int, *words: str) -> None:
-        own = self.directory / str(port)
-        own.mkdir()
-        config = [word for word in words if word.endswith(".conf")]
-        rest = [word for word in words if not word.endswith(".conf")]
-        command = [str(find_server().path), *config, "--port", str(port), "--dir", str(own)]
-        with (own / "log").open("wb") as output:
-            self._processes[port] = subprocess.Popen(
-                [*command, "--bind", "127.0.0.1", *rest], stdout=output, stderr=output
-            )
-        wait_until(lambda: self._answers(port), f"port {port}")
-
-    def _answers(self, port: int) -> bool:
-        try:
-            return bool(self.ask(port, "PING"))
-        except redis.ConnectionError:
-            return False
-
-    def ask(self, port: int, *args: str) -> Any:
-        with redis.Redis(port=port, protocol=3, decode_responses=True) as client:
-            return client.execute_command(*args)
-
-    def kill_primary(self) -> None:
-        self._processes[self.primary].kill()
-        self._processes[self.primary].wait(10)
-
-    def stop(self) -> None:
-        for process in self._processes.values():
-            process.kill()
-            process.wait(10)
+from tests.system import kv_replicated
+from tests.system.kv_replicated import Replicated
 
 
 @pytest.fixture
 def replicated() -> Iterator[Replicated]:
-    with tempfile.TemporaryDirectory(prefix="kvs-") as made:
-        running = Replicated(Path(made))
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
+    with kv_replicated.running() as made:
+        yield made
 
 
 async def test_a_failover_is_followed_through_sentinel(replicated: Replicated) -> None:
-    url = f"redis+sentinel://127.0.0.1:{replicated.sentinel}/{NAME}"
-    kv = open_kv(url, timeout_ms=300, connections=4)
+    kv = open_kv(replicated.url, timeout_ms=300, connections=4)
     assert await require_fit(kv, unsafe=False) == []
     await asyncio.gather(*(kv.incr("spent") for _ in range(50)))
     await asyncio.to_thread(replicated.ask, replicated.primary, "WAIT", "1", "1000")

@@ -129,8 +129,8 @@ def two_of_each(directory: Path, waits: Mapping[str, str]) -> Iterator[Fleet]:
     settings = {
         "GATEWAY_CATALOG": str(catalog),
         "GATEWAY_DRAIN_SECONDS": "30",
-        # Longer than the balancer may take to look, on a machine with much else to do.
-        "GATEWAY_NOTICE_SECONDS": "1.5",
+        # As in compose.yaml: longer than the balancer may take to look, on a busy machine, too.
+        "GATEWAY_NOTICE_SECONDS": "4",
     }
     with fleet(edges=2, auths=2, quotas=2, settings=settings, waits=waits) as made:
         yield made

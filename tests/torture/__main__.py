@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.system.exact import CATALOG
-from tests.system.fleet import fleet
+from tests.system.fleet import PATIENT, fleet
 from tests.system.rolling import STREAMS, restarts, two_of_each
 from tests.torture.crash import crash
 from tests.torture.frozen import frozen
@@ -53,7 +53,7 @@ def ledgers(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]
 
 def rollings(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
     count = max(1, min(20, int(seconds / 25)))
-    with two_of_each(directory, {}) as made:
+    with two_of_each(directory, PATIENT) as made:
         streams = asyncio.run(restarts(made, count))
     told = f"{count} times every process of six restarted under {STREAMS} streams"
     good = set(streams.outcomes) == {"whole"}
