@@ -6,18 +6,33 @@ from typing import Any
 from starlette.responses import Response
 
 from services.edge.console.api import path
+from services.edge.console.directory import MOST, by_name
 from services.edge.console.forms import Form, Values, answer, typed
 from services.edge.console.inputs import ORGANIZATION
 from services.edge.console.spending import current_month, spending
 from services.edge.console.visit import Visit
 
 LIST = "/console/organizations"
+_SEARCHED = 10
 
 
 async def list_(visit: Visit) -> Response:
-    asked = {"status": visit.query("status"), "page_token": visit.query("page_token")}
-    found = await visit.get(path("organizations"), {**asked, "page_size": "50"})
-    return visit.page("organizations.html", organizations=found, only=asked["status"])
+    """A page by name; with a name asked for, whatever holds it on the next few pages."""
+    status, name, token = (visit.query(one) for one in ("status", "name", "page_token"))
+    rows: list[dict[str, Any]] = []
+    for _ in range(_SEARCHED if name else 1):
+        asked = {"status": status, "page_token": token, "page_size": str(MOST)}
+        found = await visit.get(path("organizations"), asked)
+        rows += [row for row in found["data"] if name.casefold() in row["name"].casefold()]
+        token = found["next_page_token"]
+        if not token:
+            break
+    return visit.page(
+        "organizations.html",
+        rows=by_name(rows),
+        next_page_token=token,
+        filters={"status": status, "name": name},
+    )
 
 
 async def new(visit: Visit) -> Response:
