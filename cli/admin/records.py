@@ -96,14 +96,15 @@ def journal(
     file: File = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show an organisation's money entries, oldest first."""
+    """Show an organisation's money entries, newest first; an export has the oldest first."""
     client = session(context).admin()
     path = f"{org_path(client, org)}/journal"
     query: dict[str, Any] = {"since": since, "until": until}
     if file:
         export(client, path, file, {**query, "format": "jsonl"})
         return
-    show.rows(client.each(path, limit=limit, **query), _JOURNAL, as_json_=as_json)
+    found = client.each(path, limit=limit, order="desc", **query)
+    show.rows(found, _JOURNAL, as_json_=as_json)
 
 
 def usage(

@@ -154,7 +154,11 @@ class QuotaAdminService(rpc.QuotaAdminServiceServicer):
         if request.HasField("end_time"):
             end = f"({max(0, request.end_time.ToMilliseconds())}-0"
         after = _position(request.page_token, _ENTRY)
-        rows = await self._books.journal(org, f"({after}" if after else start, end, size)
+        if after and request.descending:
+            end = f"({after}"
+        elif after:
+            start = f"({after}"
+        rows = await self._books.journal(org, start, end, size, newest_first=request.descending)
         return pb.ListJournalResponse(
             entries=[
                 messages.entry(org, entry_id, fields)

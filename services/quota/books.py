@@ -136,12 +136,15 @@ class Books:
         return await self._door.ask(read) if names else []
 
     async def journal(
-        self, org: str, start: str, end: str, count: int
+        self, org: str, start: str, end: str, count: int, *, newest_first: bool = False
     ) -> list[tuple[str, dict[str, str]]]:
         """Entries from ``start`` to ``end`` (stream ids, ``(id`` exclusive, ``-`` and ``+``)."""
 
         async def read(kv: Kv) -> list[Any]:
-            return list(await kv.xrange(keys.journal(org), start, end, count) or [])
+            name = keys.journal(org)
+            if newest_first:
+                return list(await kv.xrevrange(name, end, start, count) or [])
+            return list(await kv.xrange(name, start, end, count) or [])
 
         return [(at, entries.fields(entry)) for at, entry in await self._door.ask(read)]
 

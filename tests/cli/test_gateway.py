@@ -157,7 +157,7 @@ def test_overview_records_and_exports(here: Gw, gateway: World, tmp_path: Path) 
     assert "user.create" in here("admin", "audit", *org).out
     assert here("admin", "audit", *org, "--limit", "1", "--json").json[0]["entry_id"]
     kinds = [row["kind"] for row in here("admin", "journal", "Demo Corporation", "--json").json]
-    assert kinds[-1] == "settle"
+    assert kinds[0] == "settle"  # the newest
     (row,) = here("admin", "usage", *org, "--by", "model", "--json").json
     assert (row["model"], row["spent_usd"]) == ("simulator/echo", totals["spent_usd"])
     assert here("admin", "usage", *org, "--export", "usage.csv", "--by", "all").code == 0

@@ -219,6 +219,17 @@ async def test_the_journal_comes_in_pages_and_within_times(ledger: World, rpc: R
     assert sum(e.spent_nano_usd for e in entries) == 500_000
     assert entries[-1].usage.input_tokens == 100
     assert abs(entries[0].time.ToMilliseconds() - now_ms()) < 60_000
+    backwards, token = [], ""
+    while True:
+        request = pb.ListJournalRequest(
+            org_id=owner.org, page_size=4, page_token=token, descending=True
+        )
+        page = await rpc.admin.ListJournal(request, metadata=AS_ADMIN)
+        backwards += page.entries
+        token = page.next_page_token
+        if not token:
+            break
+    assert backwards == entries[::-1]
     early = pb.ListJournalRequest(org_id=owner.org, end_time=entries[0].time)
     assert not (await rpc.admin.ListJournal(early, metadata=AS_ADMIN)).entries
     late = pb.ListJournalRequest(org_id=owner.org, start_time=entries[0].time)

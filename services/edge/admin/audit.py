@@ -15,6 +15,7 @@ from services.edge.admin.query import Query
 from services.edge.admin.remote import LONG_SECONDS
 
 _FORMATS = ("json", "jsonl")
+ORDERS = ("asc", "desc")
 
 
 async def list_(ask: Ask) -> Response:
@@ -37,7 +38,7 @@ async def list_(ask: Ask) -> Response:
         start_time=query.time("since"),
         end_time=query.time("until"),
         action=query.text("action"),
-        descending=query.choice("order", ("asc", "desc")) == "desc",
+        descending=query.choice("order", ORDERS) == "desc",
     )
     if whole:
         name = f"audit-{request.org_id or 'platform'}"
@@ -66,7 +67,16 @@ async def verify(ask: Ask) -> Response:
 
 
 async def journal(ask: Ask) -> Response:
-    query = Query(ask.request, "page_size", "page_token", "since", "until", "user_id", "format")
+    query = Query(
+        ask.request,
+        "page_size",
+        "page_token",
+        "since",
+        "until",
+        "user_id",
+        "order",
+        "format",
+    )
     whole = query.choice("format", _FORMATS) == "jsonl"
     request = quota_pb2.ListJournalRequest(
         org_id=ask.id("org_id"),
@@ -75,6 +85,7 @@ async def journal(ask: Ask) -> Response:
         start_time=query.time("since"),
         end_time=query.time("until"),
         user_id=query.text("user_id"),
+        descending=query.choice("order", ORDERS) == "desc",
     )
     if whole:
         return await json_lines(_entries(ask, request), f"journal-{request.org_id}")

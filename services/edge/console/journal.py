@@ -1,4 +1,4 @@
-"""/console/users/{user_id}/journal: each step of a user's money, oldest first."""
+"""/console/users/{user_id}/journal: each step of a user's money, newest first."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ async def show(visit: Visit) -> Response:
         "until": visit.query("until"),
         "page_token": visit.query("page_token"),
         "page_size": "1000",
+        "order": "desc",
     }
     problem = ""
     found: dict[str, Any] = {"data": [], "next_page_token": None}

@@ -24,6 +24,7 @@ MONTH = query(
 )
 SINCE = query("since", "Not before: a day, or a time with its zone.", {"type": "string"})
 UNTIL = query("until", "Before: a day, or a time with its zone.", {"type": "string"})
+ORDER = query("order", "By time; oldest first if absent.", {"enum": ["asc", "desc"]})
 ONLY_COUNT = query(
     "validate_only", "Only count what would go.", {"type": "string", "enum": ["true", "false"]}
 )

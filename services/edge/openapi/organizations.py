@@ -6,6 +6,7 @@ from services.edge.openapi.forms import (
     EMAIL,
     MONTH,
     ONLY_COUNT,
+    ORDER,
     PAGED,
     SINCE,
     STATUS,
@@ -81,10 +82,10 @@ ORGANIZATIONS: tuple[Operation, ...] = (
     read(
         f"{ORG}/journal",
         "listJournal",
-        "Every money entry, oldest first",
+        "Every money entry",
         page_of("JournalEntry"),
         _TAG,
-        query=(SINCE, UNTIL, USER_ID, formats("json", "jsonl"), *PAGED),
+        query=(SINCE, UNTIL, USER_ID, ORDER, formats("json", "jsonl"), *PAGED),
         formats=("application/x-ndjson",),
     ),
     read(

@@ -4,6 +4,7 @@ from services.edge.admin.fields import ADMIN_KEY_CREATE, PROVIDER_KEY_SET
 from services.edge.admin.routes import ORG
 from services.edge.openapi.forms import (
     MONTH,
+    ORDER,
     ORG_ID,
     PAGED,
     SINCE,
@@ -61,7 +62,7 @@ OVERVIEW: tuple[Operation, ...] = (
         query=(
             query("org_id", "An organisation's trail; else the platform's.", {"type": "string"}),
             query("action", "One action, or all of a kind: `user.`", {"type": "string"}),
-            query("order", "By time.", {"enum": ["asc", "desc"]}),
+            ORDER,
             SINCE,
             UNTIL,
             formats("json", "jsonl"),
