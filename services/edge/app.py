@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.edge.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from services.edge.call import Call, Rooms
 from services.edge.chat import CHAT
 from services.edge.clients import QuotaClient
@@ -18,7 +19,7 @@ from services.edge.elsewhere import elsewhere_routes
 from services.edge.embeddings import EMBEDDINGS
 from services.edge.envelope import Envelope, http_error
 from services.edge.health import Healthz, Readiness, Readyz
-from services.edge.images import IMAGES
+from services.edge.images import EDITS, IMAGES, VARIATIONS
 from services.edge.metrics import EdgeMetrics
 from services.edge.models import Models
 from services.edge.moderations import MODERATIONS
@@ -28,6 +29,12 @@ from services.edge.usage_page import UsagePage
 
 if TYPE_CHECKING:  # an extra: not there unless it is wanted
     from services.edge.tracing import Tracing
+
+
+OTHERS = (
+    *(RESPONSES, EMBEDDINGS, COMPLETIONS, MODERATIONS),
+    *(IMAGES, EDITS, VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
+)
 
 
 def build(
@@ -46,11 +53,7 @@ def build(
     app = _routed(
         [
             *_both("/chat/completions", chat),
-            *(
-                route
-                for api in (RESPONSES, EMBEDDINGS, COMPLETIONS, MODERATIONS, IMAGES)
-                for route in _both(api.path, Call(api, rooms))
-            ),
+            *(route for api in OTHERS for route in _both(api.path, Call(api, rooms))),
             *_both("/models", models),
             *_both("/models/{model:path}", models),
             *_both("/usage", UsagePage(rooms.admission, quota)),

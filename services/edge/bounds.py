@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from services.edge.catalog import Target
 from services.edge.errors import ApiError, invalid
 from services.edge.openai import Ask
 from services.edge.usage import BYTES_PER_TOKEN, Tokens
@@ -80,9 +81,8 @@ class _Parts:
         self.estimate += most // 4
 
 
-def chat_bound(ask: Ask, model: str, max_output: int, first_window: int) -> Bound:
-    """The bound of a chat request for ``model`` ("provider/model"), whose longest answer has
-    ``max_output`` tokens. Raises ApiError 400 for content that cannot be bounded."""
+def chat_bound(ask: Ask, target: Target, first_window: int) -> Bound:
+    """The bound of a chat request. Raises ApiError 400 for content that cannot be bounded."""
     messages: list[dict[str, Any]] = ask.body["messages"]
     contents = [
         (f"messages.{number}.content", message["content"])
@@ -91,10 +91,10 @@ def chat_bound(ask: Ask, model: str, max_output: int, first_window: int) -> Boun
     ]
     return content_bound(
         ask,
-        model,
+        target.model,
         contents,
         messages=len(messages),
-        output=output_bound(ask, max_output, first_window),
+        output=output_bound(ask, target.max_output_tokens, first_window),
         extra_units=int("web_search_options" in ask.body),
     )
 

@@ -62,12 +62,12 @@ class Call:
         rooms, api = self._rooms, self._api
         exchange.require_method("POST")
         caller = await rooms.admission.identify(exchange)
-        raw = await exchange.json_body(rooms.max_body)
+        raw = await exchange.body_as(api.media_type, rooms.max_body)
         large = len(raw) >= LARGE
         ask = await rooms.bulk.do(partial(api.read, raw)) if large else api.read(raw)
         target = self._find(ask, caller)
         exchange.facts.update(provider=target.provider.name, model=target.model, stream=ask.stream)
-        bound = api.bound(ask, target.model, target.max_output_tokens, rooms.first_window)
+        bound = api.bound(ask, target, rooms.first_window)
         hold, principal = await rooms.admission.reserve(
             caller,
             ask,
@@ -140,14 +140,12 @@ class Call:
 def _charge(ended: BaseException | None, relay: Relay | None, hold: Hold) -> Charge:
     """What to book for a call that ended so."""
     match ended:
+        case _ if relay is not None and relay.begun:
+            return relay.charge
         case UpstreamFailed(billed=True):
             return Charge(Tokens(input=hold.bound.most.input), flags=("unreconciled",))
         case UpstreamFailed() | ApiError() | ClientGone(sent=False):
             return Charge(Tokens(), billable=False)
-        case None if relay is not None:
-            return relay.charge
-        case _ if relay is not None and relay.begun:
-            return relay.charge
         case _:  # the client left, or this process stops, before the first byte
             input_ = hold.bound.estimated_input
             return Charge(Tokens(input=input_), flags=("estimated", "partial"))

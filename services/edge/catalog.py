@@ -11,6 +11,7 @@ from services.edge import errors
 from services.edge.addresses import Place, check_url, place
 from services.edge.catalog_file import (
     DEFAULT_APIS,
+    DEFAULT_MAX_AUDIO_SECONDS,
     DEFAULT_MAX_OUTPUT_TOKENS,
     CatalogFile,
     ProviderEntry,
@@ -71,6 +72,7 @@ class Target:
     fallbacks: tuple[str, ...] = ()
     apis: tuple[str, ...] = DEFAULT_APIS
     weights: tuple[tuple[str, int], ...] = ()
+    max_audio_seconds: int = DEFAULT_MAX_AUDIO_SECONDS
 
 
 def placed(target: Target, path: str) -> Target:
@@ -147,6 +149,7 @@ class Catalog:
             entry.fallbacks if entry else (),
             entry.apis if entry else DEFAULT_APIS,
             entry.weights if entry else (),
+            entry.max_audio_seconds if entry else DEFAULT_MAX_AUDIO_SECONDS,
         )
 
 

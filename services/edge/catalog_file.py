@@ -27,7 +27,12 @@ _PRICES = frozenset(
 )
 DEFAULT_MAX_OUTPUT_TOKENS = 16_384
 DEFAULT_APIS = ("chat", "responses", "completions", "embeddings")
-_APIS = (*DEFAULT_APIS, "moderations", "images")
+_APIS = (
+    *DEFAULT_APIS,
+    *("moderations", "images", "speech", "transcriptions", "translations"),
+)
+DEFAULT_MAX_AUDIO_SECONDS = 1_500
+"""Longest recording: what OpenAI's newer models take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class ModelEntry:
     aliases: tuple[str, ...] = ()
     upstream_model: str = ""
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
+    max_audio_seconds: int = DEFAULT_MAX_AUDIO_SECONDS
     fallbacks: tuple[str, ...] = ()
     apis: tuple[str, ...] = DEFAULT_APIS
     weights: tuple[tuple[str, int], ...] = ()
@@ -137,14 +143,12 @@ def _model(row: Any, number: int) -> ModelEntry:
     if "/" not in match:
         raise ValueError(f'{where}: match must be "provider/model", with * for any text')
     where = f"[[models]] {match}"
-    longest = _typed(row, "max_output_tokens", int, DEFAULT_MAX_OUTPUT_TOKENS, where)
-    if not 1 <= longest <= 1 << 24:
-        raise ValueError(f"{where}: max_output_tokens must be from 1 to {1 << 24}")
     entry = ModelEntry(
         match=match,
         aliases=_strings(row, "aliases", where),
         upstream_model=_typed(row, "upstream_model", str, "", where),
-        max_output_tokens=longest,
+        max_output_tokens=_count(row, "max_output_tokens", DEFAULT_MAX_OUTPUT_TOKENS, where),
+        max_audio_seconds=_count(row, "max_audio_seconds", DEFAULT_MAX_AUDIO_SECONDS, where),
         fallbacks=_strings(row, "fallbacks", where),
         weights=_weights(row, where),
         apis=_strings(row, "apis", where) if "apis" in row else DEFAULT_APIS,
@@ -176,6 +180,13 @@ def _seconds(table: dict[str, Any], key: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
         raise ValueError(f"{where}: {key} must be seconds, above 0 and at most 86400")
     return float(value)
+
+
+def _count(row: dict[str, Any], key: str, default: int, where: str) -> int:
+    value: int = _typed(row, key, int, default, where)
+    if not 1 <= value <= 1 << 24:
+        raise ValueError(f"{where}: {key} must be from 1 to {1 << 24}")
+    return value
 
 
 def _strings(row: dict[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -64,11 +64,11 @@ def prompts(body: Body) -> int:
             )
 
 
-def completion_bound(ask: Ask, _: str, max_output: int, first_window: int) -> Bound:
+def completion_bound(ask: Ask, target: Target, first_window: int) -> Bound:
     """Tokens of the prompt are at most its bytes, whether it is text or numbers. With ``echo`` the
     prompt comes back, at the price of output in the worst case."""
     inputs = len(ask.raw) + PER_REQUEST
-    output, least, window = output_bound(ask, max_output, first_window)
+    output, least, window = output_bound(ask, target.max_output_tokens, first_window)
     echoed = inputs if flag(ask.body, "echo") else 0
     return Bound(
         Tokens(input=inputs, output=output + echoed),

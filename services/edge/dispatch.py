@@ -118,6 +118,7 @@ class Dispatch:
             told={"request_id": order.exchange.request_id, **_owner(order.principal)},
             stream=order.ask.stream,
             cache=order.principal.allow_upstream_cache,
+            media_type=order.ask.form.media_type if order.ask.form else b"application/json",
         )
         headers += order.exchange.trace
         make = partial(order.api.upstream_body, order.ask, target, hold)

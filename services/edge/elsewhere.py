@@ -47,8 +47,6 @@ REASONS = {
     "/fine_tuning/{rest:path}": _STORED,
     "/evals": _STORED,
     "/evals/{rest:path}": _STORED,
-    "/images/edits": _UNBOUNDED,
-    "/images/variations": _UNBOUNDED,
     "/audio/{rest:path}": _UNBOUNDED,
     "/videos": _UNBOUNDED,
     "/videos/{rest:path}": _UNBOUNDED,

@@ -53,7 +53,7 @@ def _check_input(given: object) -> None:
     )
 
 
-def embeddings_bound(ask: Ask, _: str, __: int, ___: int) -> Bound:
+def embeddings_bound(ask: Ask, _: Target, __: int) -> Bound:
     """Tokens are at most the bytes they are told in; there is no output."""
     inputs = len(ask.raw) + PER_REQUEST
     estimate = -(-len(ask.raw) // BYTES_PER_TOKEN)

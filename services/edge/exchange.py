@@ -14,7 +14,6 @@ from services.edge.errors import ApiError, invalid
 
 BODY_STALL_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
-_JSON = b"application/json"
 _IDENTITY = (b"", b"identity")
 
 JSON = "application/json"
@@ -52,12 +51,12 @@ class Exchange:
         if self.method not in allowed:
             raise not_allowed(self.method, self.path, ", ".join(allowed))
 
-    async def json_body(self, most: int) -> bytes:
-        """The body, at most ``most`` bytes of plain JSON. Raises ApiError 400, 408, 413, 415."""
+    async def body_as(self, media_type: bytes, most: int) -> bytes:
+        """The body, at most ``most`` bytes of ``media_type``. Raises ApiError 408, 413, 415."""
         kind = self.header(b"content-type")
-        if kind != _JSON and kind.split(b";")[0].strip().lower() != _JSON:
+        if kind != media_type and kind.split(b";")[0].strip().lower() != media_type:
             raise invalid(
-                "Send the request as JSON, with the header 'content-type: application/json'.",
+                f"Send the request with the header 'content-type: {media_type.decode()}'.",
                 code="unsupported_content_type",
                 status=415,
             )

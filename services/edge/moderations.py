@@ -2,6 +2,7 @@
 
 from services.edge.api import Api
 from services.edge.bounds import Bound, content_bound
+from services.edge.catalog import Target
 from services.edge.chat import broken, cut_short
 from services.edge.embeddings import upstream_body
 from services.edge.errors import invalid
@@ -25,12 +26,12 @@ def read_moderation(raw: bytes) -> Ask:
     return Ask(raw=raw, body=body, model=model)
 
 
-def moderation_bound(ask: Ask, model: str, _: int, __: int) -> Bound:
+def moderation_bound(ask: Ask, target: Target, _: int) -> Bound:
     """There is no output."""
     given = ask.body["input"]
     items = given if isinstance(given, list) else []
     return content_bound(
-        ask, model, [("input", items)], messages=len(items) or 1, output=(0, 0, False)
+        ask, target.model, [("input", items)], messages=len(items) or 1, output=(0, 0, False)
     )
 
 

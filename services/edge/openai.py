@@ -72,7 +72,8 @@ Body = dict[str, Any]
 
 
 class Ask(NamedTuple):
-    """A checked request. ``cap`` is the client's limit of output tokens for one choice."""
+    """A checked request. ``cap`` is the client's limit of output tokens for one choice. ``form``
+    (of ``forms``) is there where it came as one."""
 
     raw: bytes
     body: Body
@@ -82,6 +83,7 @@ class Ask(NamedTuple):
     choices: int = 1
     cap: int | None = None
     service_tier: str = ""
+    form: Any = None
 
 
 def parse(raw: bytes) -> Body:

@@ -28,6 +28,7 @@ from services.edge.transport import Exchange as Reply
 from services.edge.upstream import plain_headers, returned_headers, transport_errors
 from services.edge.window import Window
 
+_FRAMING = ("content-type", "content-length")
 _GOODBYE_SECONDS = 1.0
 _LAST_SECONDS = 3.0
 _AT_ONCE = 64 << 10
@@ -76,10 +77,38 @@ class Relay:
                 raise faults.malformed()  # nobody asked for it
             if self.ask.stream and "text/event-stream" in self._told.get("content-type", ""):
                 await self._stream(aiter(reply))
+            elif self.api.opaque and "json" not in self._told.get("content-type", ""):
+                await self._opaque(aiter(reply))
             else:
                 await self._document(reply)
         finally:
             reply.give_up()
+
+    async def _opaque(self, body: AsyncIterator[bytes]) -> None:
+        """A sound, or a text: bytes as they come. Cut off, it breaks the connection."""
+        told = {name: self._told[name] for name in _FRAMING if name in self._told}
+        size = 0
+        try:
+            with self.alarm.armed(self.answer.target.provider.idle_timeout), transport_errors():
+                async for piece in body:
+                    if not self.begun:
+                        self.begun = True
+                        self._note_first_byte()
+                        headers = {**told, **self.headers, **returned_headers(self._told)}
+                        await self.exchange.start(200, headers)
+                    size += len(piece)
+                    await self.exchange.write(piece)
+                    self.alarm.again()
+        except TimeoutError:
+            if self.alarm.gone:
+                raise ClientGone from None
+            raise faults.timed_out() from None
+        finally:
+            self.run.meter.opaque(size, int(self.run.hold.grant.output_tokens))
+        if not self.begun:
+            raise faults.malformed()
+        self.complete = True
+        await self._end(b"", self.answer.target.provider.idle_timeout)
 
     async def _document(self, reply: Reply) -> None:
         content = reply.whole()

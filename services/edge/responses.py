@@ -81,8 +81,8 @@ def _check_input(body: Body) -> None:
         )
 
 
-def responses_bound(ask: Ask, model: str, max_output: int, first_window: int) -> Bound:
-    """The bound of a request for ``model`` ("provider/model"). A search brings text of its own
+def responses_bound(ask: Ask, target: Target, first_window: int) -> Bound:
+    """The bound of a request. A search brings text of its own
     into the input. Raises ApiError 400 for content that cannot be bounded."""
     given = ask.body["input"]
     contents = [
@@ -94,10 +94,10 @@ def responses_bound(ask: Ask, model: str, max_output: int, first_window: int) ->
     count = searches(ask.body)
     return content_bound(
         ask,
-        model,
+        target.model,
         contents,
         messages=len(given) if isinstance(given, list) else 1,
-        output=output_bound(ask, max_output, first_window),
+        output=output_bound(ask, target.max_output_tokens, first_window),
         extra_units=count,
         extra_input=count * SEARCH_TOKENS,
     )

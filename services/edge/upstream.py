@@ -76,13 +76,14 @@ def request_headers(
     told: Mapping[str, str],
     stream: bool,
     cache: bool,
+    media_type: bytes = b"application/json",
 ) -> list[tuple[bytes, bytes]]:
     """The headers of an upstream request. ``credential`` is the provider's key: the gateway's own
     or the organisation's; empty where Cloudflare has it. ``told`` is the request's id
     (``request_id``) and what else Cloudflare's logs shall know: five entries at most."""
     accept = b"text/event-stream" if stream else b"application/json"
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", media_type),
         (b"accept", accept),
         (b"accept-encoding", b"identity"),
         (b"user-agent", b"ai-gateway"),

@@ -18,7 +18,7 @@ BYTES_PER_TOKEN = 4
 _INPUT = ("prompt_tokens", "input_tokens")
 _OUTPUT = ("completion_tokens", "output_tokens")
 _TOTALS = frozenset([*_INPUT, *_OUTPUT, "total_tokens"])
-_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 
 
@@ -155,6 +155,10 @@ class Meter:
     def extra(self) -> int:
         """What was delivered that is priced by piece."""
         return self.units
+
+    def opaque(self, size: int, most: int) -> None:
+        """Take note of an answer of so many bytes that is no JSON; it may have taken ``most``
+        output tokens."""
 
     def deliver(self, document: dict[str, Any]) -> None:
         """Count the text of a whole answer."""

@@ -4,11 +4,14 @@ asked where it does not."""
 import json
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
 from tests.clients.raw_upstream import RawUpstream
 from tests.edge.world import Member, World
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
 @pytest.fixture
@@ -48,6 +51,45 @@ def test_images_are_charged_one_by_one(
     assert len(answer.data or []) == 3
     assert gateway.settled(member).usage.extra_units == 3
     assert gateway.usage(member).spent_nano_usd == 120_000_000
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+@pytest.mark.parametrize("kind", ["edit", "create_variation"])
+def test_changed_images_are_charged_one_by_one(
+    gateway: World, member: Member, upstream: RawUpstream, kind: str
+) -> None:
+    upstream.answers["image"] = document(created=1, data=[{"b64_json": "aGk="}] * 2)
+    asked = {"model": "raw/image", "image": ("cat.png", PNG, "image/png"), "n": 2}
+    with gateway.client(member) as client:
+        more = {"prompt": "A hat on it"} if kind == "edit" else {}
+        answer = getattr(client.images, kind)(**asked, **more)
+    assert len(answer.data) == 2
+    assert PNG in upstream.asked["image"]
+    assert b'name="image"; filename="cat.png"\r\nContent-Type: image/png' in upstream.asked["image"]
+    settled = gateway.settled(member)
+    assert (settled.operation, settled.usage.extra_units) == ("images", 2)
+    assert gateway.usage(member).spent_nano_usd == 80_000_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"n": "11"}, "n"),
+        ({"n": "x"}, "n"),
+        ({"stream": "1"}, "stream"),
+    ],
+)
+def test_a_wrong_field_of_an_edit_is_named(
+    gateway: World, member: Member, fields: dict[str, str], param: str
+) -> None:
+    told = httpx.post(
+        f"{gateway.url}/v1/images/edits",
+        data={"model": "raw/image", "prompt": "x", **fields},
+        files={"image": ("cat.png", PNG)},
+        headers={"authorization": f"Bearer {member.key}"},
+    )
+    assert (told.status_code, told.json()["error"]["param"]) == (400, param)
 
 
 def test_images_that_do_not_fit_the_budget_are_not_made(

@@ -8,14 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.bounds import IMAGE, Bound, chat_bound
+from services.edge.catalog import Provider, Target
 from services.edge.chat import read_chat
 from services.edge.errors import ApiError
+
+
+def target(model: str, longest: int) -> Target:
+    return Target(Provider("p", "openai", "https://p.example"), model, model, longest)
 
 
 def bound(ascii_only: bool = False, model: str = "openai/gpt-5", **fields: Any) -> Bound:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
     raw = json.dumps(body, ensure_ascii=ascii_only).encode()
-    return chat_bound(read_chat(raw), model, 10_000, 4_096)
+    return chat_bound(read_chat(raw), target(model, 10_000), 4_096)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -55,9 +55,9 @@ def test_a11_what_lies_at_the_provider_by_id_is_not_reachable(
 @pytest.mark.parametrize(
     "call",
     [
-        lambda c: c.audio.speech.create(model="tts-1", voice="alloy", input="x"),
-        lambda c: c.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"x")),
-        lambda c: c.images.edit(model="gpt-image-1", image=("a.png", b"x"), prompt="x"),
+        lambda c: c.post("/videos", cast_to=object, body={"model": "sora-2", "prompt": "x"}),
+        lambda c: c.post("/realtime/client_secrets", cast_to=object, body={}),
+        lambda c: c.post("/audio/voices", cast_to=object, body={}),
     ],
 )
 def test_what_has_no_bound_is_refused_before_the_provider_is_asked(

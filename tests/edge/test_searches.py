@@ -11,6 +11,7 @@ from services.edge.errors import ApiError
 from services.edge.openai import Ask
 from services.edge.responses import RESPONSES
 from services.edge.sse import Sieve
+from tests.edge.test_bounds import target
 
 SEARCH = {"type": "web_search_call", "status": "completed"}
 OUTPUT = [
@@ -68,9 +69,9 @@ def test_searches_that_nobody_asked_for_are_not_charged() -> None:
 
 
 def test_the_bound_has_a_unit_for_each_search_that_may_happen() -> None:
-    assert RESPONSES.bound(asked(), "p/m", 100, 50).most.extra_units == 8
-    assert RESPONSES.bound(asked(max_tool_calls=3), "p/m", 100, 50).most.extra_units == 3
-    assert RESPONSES.bound(asked(tools=[]), "p/m", 100, 50).most.extra_units == 0
+    assert RESPONSES.bound(asked(), target("p/m", 100), 50).most.extra_units == 8
+    assert RESPONSES.bound(asked(max_tool_calls=3), target("p/m", 100), 50).most.extra_units == 3
+    assert RESPONSES.bound(asked(tools=[]), target("p/m", 100), 50).most.extra_units == 0
 
 
 def test_a_chat_that_searches_is_charged_a_search() -> None:
@@ -79,7 +80,7 @@ def test_a_chat_that_searches_is_charged_a_search() -> None:
     meter = CHAT.meter(ask)
     meter.receive({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
     assert final_charge(meter, 1, complete=True).tokens.extra_units == 1
-    assert CHAT.bound(ask, "p/m", 100, 50).most.extra_units == 1
+    assert CHAT.bound(ask, target("p/m", 100), 50).most.extra_units == 1
 
 
 SHELL = {"type": "shell"}
@@ -115,13 +116,13 @@ def test_tools_without_a_bound_are_refused(tool: Any) -> None:
 def test_a_screenshot_is_an_image_and_stored_files_are_refused() -> None:
     shot = {"type": "computer_screenshot", "image_url": "https://example.com/a.png"}
     item = {"type": "computer_call_output", "call_id": "c", "output": shot}
-    assert RESPONSES.bound(asked(input=[item]), "p/m", 9, 9).most.input > 6_000
+    assert RESPONSES.bound(asked(input=[item]), target("p/m", 9), 9).most.input > 6_000
     for part in ({**shot, "file_id": "file-1"}, {"type": "input_image", "file_id": "file-1"}):
         with pytest.raises(ApiError) as refused:
-            RESPONSES.bound(asked(input=[{**item, "output": part}]), "p/m", 9, 9)
+            RESPONSES.bound(asked(input=[{**item, "output": part}]), target("p/m", 9), 9)
         assert refused.value.code == "cannot_price_input"
 
 
 def test_encrypted_reasoning_is_bounded_by_its_bytes() -> None:
     sealed = {"type": "reasoning", "summary": [], "encrypted_content": "g" * 5_000}
-    assert RESPONSES.bound(asked(input=[sealed]), "p/m", 9, 9).most.input >= 5_000
+    assert RESPONSES.bound(asked(input=[sealed]), target("p/m", 9), 9).most.input >= 5_000

@@ -77,7 +77,7 @@ def _empty(request: Request) -> bool:
 async def _read(request: Request) -> bytes:
     """The body within the edge's rules: plain JSON, bounded in size and in waiting."""
     exchange = Exchange(request.scope, request.receive, _unused)
-    return await exchange.json_body(MAX_BODY_BYTES)
+    return await exchange.body_as(b"application/json", MAX_BODY_BYTES)
 
 
 async def _unused(message: Message) -> None:

@@ -1,5 +1,7 @@
 """The routes of key holders: OpenAI's, and what the gateway adds to them."""
 
+from dataclasses import replace
+
 from services.edge.openapi.operation import ERRORS, Operation
 from services.edge.openapi.schemas import BOOLEAN, STRING, Schema
 
@@ -49,6 +51,17 @@ def data_plane() -> list[Operation]:
         _ask(
             "images/generations", "createImage", "Images, where offered", prompt={"type": "string"}
         ),
+        _form("images/edits", "createImageEdit", "Images changed, where offered", "image"),
+        _form(
+            "images/variations", "createImageVariation", "Images like it, where offered", "image"
+        ),
+        _speech(),
+        _form(
+            "audio/transcriptions", "createTranscription", "Speech as text, where offered", "file"
+        ),
+        _form(
+            "audio/translations", "createTranslation", "Speech to English, where offered", "file"
+        ),
         _read("/v1/models", "listModels", "The models this key may use", _ANY),
         _read("/v1/models/{model}", "getModel", "One model; its id may hold slashes", _ANY),
         _read("/v1/usage", "getOwnUsage", "The caller's own limits, spend and holds", _ANY),
@@ -82,6 +95,17 @@ def _ask(path: str, name: str, summary: str, **required: Schema) -> Operation:
         errors=_REFUSALS,
         description=_NOTE,
     )
+
+
+def _speech() -> Operation:
+    made = _ask("audio/speech", "createSpeech", "Text as speech, where offered", input=STRING)
+    return replace(made, formats=("audio/mpeg", "audio/wav", "text/event-stream"))
+
+
+def _form(path: str, name: str, summary: str, file: str) -> Operation:
+    made = _ask(path, name, summary, **{file: {"type": "string", "format": "binary"}})
+    formats = ("text/plain", "text/event-stream") if file == "file" else ()
+    return replace(made, body_type="multipart/form-data", formats=formats)
 
 
 def _read(path: str, name: str, summary: str, answer: Schema) -> Operation:

@@ -37,6 +37,7 @@ class Operation:
     status: str = "200"
     body: Schema | None = None
     body_required: bool = True
+    body_type: str = "application/json"
     query: tuple[Schema, ...] = ()
     formats: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class Operation:
         if self.body is not None:
             told["requestBody"] = {
                 "required": self.body_required,
-                "content": {"application/json": {"schema": self.body}},
+                "content": {self.body_type: {"schema": self.body}},
             }
         if self.public:
             told["security"] = []
