@@ -24,7 +24,8 @@ class Api:
     ``cut_short`` give the last events of a stream that failed, or that the budget ended.
     ``withhold`` says whether usage is kept from the client. ``rewrite`` gives other bytes for an
     answer in one piece; None leaves it as it came. Requests are of ``media_type``. Answers of an
-    ``opaque`` API that are no JSON are passed on as they come.
+    ``opaque`` API that are no JSON are passed on as they come. Streams of ``chunks`` have data only
+    (see ``mend``); ``as_stream`` tells a whole answer as the stream that was asked for.
     """
 
     operation: str
@@ -39,4 +40,6 @@ class Api:
     cut_short: Callable[[Meter, Ask, ApiError], bytes]
     media_type: bytes = b"application/json"
     opaque: bool = False
+    chunks: bool = False
+    as_stream: Callable[[Ask, dict[str, Any]], bytes] | None = None
     rewrite: Callable[[Ask, dict[str, Any]], bytes | None] = lambda ask, document: None

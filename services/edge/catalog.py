@@ -44,6 +44,7 @@ class Provider:
     include_usage: str = "inject"
     output_cap: str = ""
     private: bool = False
+    mend_stream: bool = False
 
     @property
     def usable(self) -> bool:
@@ -197,6 +198,7 @@ def _provider(entry: ProviderEntry, settings: EdgeSettings) -> Provider:
         include_usage=entry.include_usage,
         output_cap=entry.output_cap,
         private=private,
+        mend_stream=entry.mend_stream,
     )
 
 

@@ -51,6 +51,7 @@ class ProviderEntry:
     output_cap: str = ""
     price_as: str = ""
     private: bool = False
+    mend_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _provider(name: str, table: Any) -> ProviderEntry:
     for key in table:
         if key in texts or key == "price_as":
             values[key] = _typed(table, key, str, "", where)
-        elif key == "private":
+        elif key in ("private", "mend_stream"):
             values[key] = _typed(table, key, bool, False, where)
         else:
             values[key] = _seconds(table, key, where)

@@ -21,6 +21,7 @@ from services.edge.openai import (
     service_tier,
 )
 from services.edge.sse import encode
+from services.edge.streamed import chat_stream
 from services.edge.usage import Meter
 
 
@@ -132,4 +133,6 @@ CHAT = Api(
     withhold=lambda ask: not ask.include_usage,
     broken=broken,
     cut_short=cut_short,
+    chunks=True,
+    as_stream=chat_stream,
 )

@@ -19,6 +19,7 @@ from services.edge.openai import (
     parse,
     service_tier,
 )
+from services.edge.streamed import completion_stream
 from services.edge.usage import BYTES_PER_TOKEN, Meter, Tokens
 
 DEFAULT_CAP = 16
@@ -100,4 +101,6 @@ COMPLETIONS = Api(
     withhold=lambda ask: not ask.include_usage,
     broken=broken,
     cut_short=lambda meter, _, error: broken(meter, error),
+    chunks=True,
+    as_stream=completion_stream,
 )

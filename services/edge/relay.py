@@ -16,10 +16,11 @@ from services.edge.api import Api
 from services.edge.bulk import LARGE, Bulk
 from services.edge.charge import Charge, final_charge
 from services.edge.dispatch import Answer
-from services.edge.document import MAX_DOCUMENT, read_document
+from services.edge.document import gathered, read_document
 from services.edge.errors import ApiError
 from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed
+from services.edge.mend import mender
 from services.edge.openai import Ask
 from services.edge.refusals import from_refusal
 from services.edge.running import Run, Running
@@ -66,6 +67,10 @@ class Relay:
             return charge
         return Charge(charge.tokens, charge.billable, (*charge.flags, "cached"))
 
+    @property
+    def _idle(self) -> float:
+        return self.answer.target.provider.idle_timeout
+
     async def pass_on(self) -> None:
         """Carry the whole answer. Raises UpstreamFailed, ClientGone while nothing was sent."""
         reply = self.answer.reply
@@ -89,7 +94,7 @@ class Relay:
         told = {name: self._told[name] for name in _FRAMING if name in self._told}
         size = 0
         try:
-            with self.alarm.armed(self.answer.target.provider.idle_timeout), transport_errors():
+            with self.alarm.armed(self._idle), transport_errors():
                 async for piece in body:
                     if not self.begun:
                         self.begun = True
@@ -108,53 +113,42 @@ class Relay:
         if not self.begun:
             raise faults.malformed()
         self.complete = True
-        await self._end(b"", self.answer.target.provider.idle_timeout)
+        await self._end(b"", self._idle)
 
     async def _document(self, reply: Reply) -> None:
         content = reply.whole()
         if content is None:
-            content = await self._whole(aiter(reply))
-        large = len(content) >= LARGE
+            content = await gathered(aiter(reply), self.alarm, self._idle)
         read = partial(self._read, content)
-        content = await self.bulk.do(read) if large else read()
-        kind = self._told.get("content-type", "application/json")
+        content = read() if len(content) < LARGE else await self.bulk.do(read)
         headers = {**self.headers, **returned_headers(self._told)}
         self._note_first_byte()
         self.begun = self.complete = True
+        if self.ask.stream and self.api.as_stream is not None:
+            await self.exchange.start(200, {**STREAM_HEADERS, **headers})
+            await self.exchange.end(content)
+            return
+        kind = self._told.get("content-type", "application/json")
         await self.exchange.answer(content, content_type=kind, headers=headers)
 
     def _read(self, content: bytes) -> bytes:
         """What the client gets of it."""
         document = read_document(content)
         self.run.meter.receive(document)
+        if self.ask.stream and self.api.as_stream is not None:
+            return self.api.as_stream(self.ask, document)
         return self.api.rewrite(self.ask, document) or content
-
-    async def _whole(self, body: AsyncIterator[bytes]) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            with self.alarm.armed(self.answer.target.provider.idle_timeout), transport_errors():
-                async for piece in body:
-                    self.alarm.again()
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > MAX_DOCUMENT:
-                        raise faults.malformed()
-        except TimeoutError:
-            if self.alarm.gone:
-                raise ClientGone from None
-            raise faults.timed_out() from None
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _stream(self, body: AsyncIterator[bytes]) -> None:
         headers = {**STREAM_HEADERS, **self.headers, **returned_headers(self._told)}
         self.begun = True
         self.run.stop = self.alarm.stop  # an answer in one piece is paid for; it is not cut
         await self.exchange.start(200, headers)
-        sieve = Sieve(self.run.meter, withhold=self.api.withhold(self.ask))
+        mend = mender(self.answer.target.provider.mend_stream) if self.api.chunks else None
+        sieve = Sieve(self.run.meter, withhold=self.api.withhold(self.ask), mend=mend)
         last = b""
         try:
-            with self.alarm.armed(self.answer.target.provider.idle_timeout), transport_errors():
+            with self.alarm.armed(self._idle), transport_errors():
                 await self._events(body, sieve)
             last = sieve.rest()
             self.run.meter.passed(last)
@@ -207,7 +201,7 @@ class Relay:
             meter.count()
         if sieve.done or meter.finished or meter.failed:
             self.complete = not meter.failed
-            await self._end(last, self.answer.target.provider.idle_timeout)
+            await self._end(last, self._idle)
         else:
             await self._end(last + self._broken(faults.truncated()), _LAST_SECONDS)
 

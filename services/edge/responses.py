@@ -17,6 +17,7 @@ from services.edge.errors import ApiError, invalid
 from services.edge.hold import Hold
 from services.edge.members import change
 from services.edge.openai import Ask, Body, flag, integer, model_name, parse, service_tier
+from services.edge.streamed import response_stream
 from services.edge.tools import SEARCH_TOKENS, SEARCHES, check_tools, searches
 from services.edge.usage import Meter, text_size
 
@@ -217,4 +218,5 @@ RESPONSES = Api(
     withhold=lambda _: False,
     broken=failed,
     cut_short=lambda meter, _, error: failed(meter, error),
+    as_stream=response_stream,
 )

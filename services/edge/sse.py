@@ -1,6 +1,7 @@
 """Server-sent events on bytes: cut into whole events, watched, never re-encoded. Pure."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -16,6 +17,9 @@ _NULL_USAGE = re.compile(rb'(,\s*)?"usage"\s*:\s*null(?(1)|\s*,?)')
 _NOTHING = b'"usage":null'
 
 
+Mend = Callable[[bytes], bytes]
+
+
 class EventTooLong(Exception):
     """The provider sends an event that has no end."""
 
@@ -24,11 +28,13 @@ class Sieve:
     """Passes whole events on, byte for byte, and shows the meter the usage in them.
 
     With ``withhold`` the client did not ask for usage, but we did: the event that has only usage
-    is kept back, and ``"usage": null`` is taken out of the others.
+    is kept back, and ``"usage": null`` is taken out of the others. ``mend`` gives other bytes for
+    events.
     """
 
-    def __init__(self, meter: Meter, *, withhold: bool) -> None:
+    def __init__(self, meter: Meter, *, withhold: bool, mend: Mend | None = None) -> None:
         self._meter = meter
+        self._mend = mend
         self._withhold = withhold
         self._rest = bytearray()
         self.done = False
@@ -67,6 +73,8 @@ class Sieve:
         return self._look(rest if rest.endswith((b"\n", b"\r")) else rest + b"\n") + b"\n"
 
     def _look(self, ready: bytes) -> bytes:
+        if self._mend is not None:
+            ready = self._mend(ready)
         if b'"usage"' in ready:
             ready = b"".join(map(self._sift, split(ready)))
         if b"[DONE]" in ready[-24:] and _DONE.search(ready[-24:]):

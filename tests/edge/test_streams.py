@@ -160,10 +160,15 @@ def test_an_event_that_is_no_json_is_passed_as_it_is(gateway: World, member: Mem
     assert stable(reply.body) == stable(directly(gateway, asked))
 
 
-def test_a_json_answer_to_a_stream_is_passed_and_charged(gateway: World, member: Member) -> None:
+def test_r29_a_json_answer_to_a_stream_is_streamed_and_charged(
+    gateway: World, member: Member
+) -> None:
     reply = chat(gateway.url, member, body("json"))
-    assert reply.headers["content-type"].startswith("application/json")
-    assert reply.json["usage"]["completion_tokens"] == gateway.settled(member).usage.output_tokens
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert "content-length" not in reply.headers
+    assert reply.body.endswith(b"data: [DONE]\n\n")
+    assert b"usage" not in reply.body  # nobody asked for it
+    assert gateway.settled(member).usage.output_tokens > 0
 
 
 @pytest.mark.parametrize("after", [1, 3, 6])
