@@ -50,6 +50,7 @@ class Cycle(RequestResponseCycle):
         self.chunked_encoding: bool | None = None
         self.expected_content_length = 0
         self._always = always
+        self._plain_chunks = False
         self._head = b""
 
     def at_hand(self) -> bytes | None:
@@ -78,12 +79,19 @@ class Cycle(RequestResponseCycle):
     @property
     def flows(self) -> bool:
         """Whether more of the body can be written without waiting."""
-        begun = self.response_started and not self.response_complete
-        return begun and not self.flow.write_paused and not self.disconnected
+        return (
+            self.response_started
+            and not self.response_complete
+            and not self.flow.write_paused
+            and not self.disconnected
+        )
 
     def write(self, body: bytes) -> None:
-        """More of the body, while it flows."""
-        self._body(body, more=True)
+        """More of the body, some bytes, while it flows."""
+        if self._plain_chunks and not self._head:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        else:
+            self._body(body, more=True)
 
     def flush(self) -> None:
         """Send the head, if it still waits for a body."""
@@ -113,6 +121,7 @@ class Cycle(RequestResponseCycle):
         if self.chunked_encoding is None and not bodiless:
             self.chunked_encoding = True
             text += b"transfer-encoding: chunked\r\n"
+        self._plain_chunks = bool(self.chunked_encoding) and not bodiless
         self._head = text + b"\r\n"
         self.loop.call_soon(self.flush)
 

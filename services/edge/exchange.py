@@ -26,7 +26,7 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._first: dict[bytes, bytes] = dict(reversed(self.headers))
-        self._cycle: Cycle | None = scope.get(CYCLE)
+        self.cycle: Cycle | None = scope.get(CYCLE)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
@@ -76,7 +76,7 @@ class Exchange:
             if self.header(b"expect").lower() != b"100-continue":
                 await self._linger()
             raise _too_large(most)
-        whole = self._cycle.at_hand() if self._cycle else None
+        whole = self.cycle.at_hand() if self.cycle else None
         if whole is not None and len(whole) <= most:
             return whole
         pieces: list[bytes] = []
@@ -151,19 +151,10 @@ class Exchange:
         raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
-    @property
-    def flows(self) -> bool:
-        """Whether ``write_now`` may be used: the client keeps up."""
-        return self._cycle is not None and self._cycle.flows
-
-    def write_now(self, data: bytes) -> None:
-        """As ``write``, while the answer flows: past ASGI, in this turn of the loop."""
-        assert self._cycle is not None
-        self._cycle.write(data)
-
     async def write(self, data: bytes) -> None:
-        if self.flows:
-            self.write_now(data)
+        """More of the body. A client that keeps up is written to past ASGI, by ``cycle``."""
+        if self.cycle is not None and self.cycle.flows and data:
+            self.cycle.write(data)
         else:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 

@@ -163,19 +163,19 @@ class Relay:
             await self._goodbye(body)
 
     async def _events(self, body: AsyncIterator[bytes], sieve: Sieve) -> None:
-        reply, exchange = self.answer.reply, self.exchange
+        reply, exchange, cycle = self.answer.reply, self.exchange, self.exchange.cycle
         meter, alarm = self.run.meter, self.alarm
         window = Window(self.run, self.running, alarm, exchange.write)
 
         def pass_at_once(chunk: bytes) -> bytes | None:
             """The way of most chunks: nobody has to wait, so nobody is woken."""
             size = len(chunk) + sieve.held
-            if size > _AT_ONCE or not exchange.flows or not window.wide(size):
+            if cycle is None or not cycle.flows or size > _AT_ONCE or not window.wide(size):
                 return chunk
             ready = sieve.feed(chunk)
             if ready:
                 meter.passed(ready)
-                exchange.write_now(ready)
+                cycle.write(ready)
             alarm.again()
             return b"" if sieve.done else None
 
