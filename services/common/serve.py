@@ -109,7 +109,7 @@ class Server:
                 await self._set(status.SERVING if now else status.NOT_SERVING)
                 log.info("ready" if now else "not_ready", cause=cause)
                 serving = now
-            await asyncio.sleep(_PROBE_SECONDS if serving else _PROBE_SECONDS / 5)
+            await asyncio.sleep(_PROBE_SECONDS if now else _PROBE_SECONDS / 5)
 
     async def _set(self, status: Any) -> None:
         for name in ("", *self._names):

@@ -42,12 +42,14 @@ class Door:
         task = asyncio.create_task(work())
         self._running.add(task)
         task.add_done_callback(self._forget)
-        left = self._timeout
+        left, clock = self._timeout, asyncio.get_running_loop().time
         while left > 0:
+            began = clock()
             done, _ = await asyncio.wait((task,), timeout=min(left, _PIECE_SECONDS))
             if done:
                 return task.result()
-            left -= _PIECE_SECONDS
+            passed = clock() - began
+            left -= passed if passed < 2 * _PIECE_SECONDS else _PIECE_SECONDS
         raise Unavailable("the KV does not answer")
 
     async def run(self, script: Script, names: list[str], args: Sequence[str | int]) -> Any:

@@ -33,7 +33,7 @@ def races(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
 
 def freezes(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
     waits = frozen(directory, rounds=max(1, min(20, int(seconds / 4))))
-    return waits.statuses == {503}, waits.lines()
+    return waits.statuses == {503} and waits.bounded, waits.lines()
 
 
 def graces(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:

@@ -1,4 +1,8 @@
-"""How long callers wait while the KV is frozen, and how soon all is well after it thaws."""
+"""How long callers wait while the KV is frozen, and how soon all is well after it thaws.
+
+The first of them come at once, or after a while in which nobody asked; one of them goes on asking
+for longer than an edge takes to look whether all is well again.
+"""
 
 import http.client
 import json
@@ -22,12 +26,18 @@ class Waits:
     recovery: list[float] = field(default_factory=list)
     statuses: set[int] = field(default_factory=set)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether nobody waited longer than is promised; a busy machine may add as much again."""
+        return max(self.first) <= 600 and sorted(self.then)[int(len(self.then) * 0.99)] <= 10
+
     def lines(self) -> list[str]:
         then = sorted(self.then)
         return [
-            f"frozen KV, {len(self.recovery)} rounds: first answers at most {max(self.first):.0f} "
-            f"ms, then p50 {then[len(then) // 2]:.1f} ms, p99 {then[int(len(then) * 0.99)]:.1f} "
-            f"ms; recovery at most {max(self.recovery):.0f} ms (all statuses: {self.statuses})"
+            f"frozen KV, {len(self.recovery)} rounds, {len(then)} calls: first answers at most "
+            f"{max(self.first):.0f} ms, then p50 {then[len(then) // 2]:.1f} ms, p99 "
+            f"{then[int(len(then) * 0.99)]:.1f} ms, at most {then[-1]:.1f} ms; recovery at most "
+            f"{max(self.recovery):.0f} ms (all statuses: {self.statuses})"
         ]
 
 
@@ -49,7 +59,14 @@ class Caller:
         return answer.status, (time.perf_counter() - began) * 1_000
 
 
-def frozen(directory: Path, *, rounds: int, callers: int = 4, calls: int = 50) -> Waits:
+IDLE_SECONDS = (0.0, 0.3, 1.0, 2.0, 3.5, 6.5)
+"""How long nobody asks after the KV froze, round by round."""
+
+WELL_SECONDS = 0.5
+"""So long all is well before the next round: quota has seen that the KV is back."""
+
+
+def frozen(directory: Path, *, rounds: int, callers: int = 4, seconds: float = 0.7) -> Waits:
     """``callers`` at once find the KV frozen; one of them goes on asking."""
     catalog = directory / "models.toml"
     catalog.write_text(CATALOG)
@@ -61,13 +78,15 @@ def frozen(directory: Path, *, rounds: int, callers: int = 4, calls: int = 50) -
     ):
         key = made.key(made.user(made.organization(), "waits@example.com"))["api_key"]
         asking = [Caller(made, key) for _ in range(callers)]
-        for _ in range(rounds):
+        for number in range(rounds):
             for one in asking:
                 wait_until(lambda one=one: one.ask()[0] == 200)  # type: ignore[misc]
             kv.freeze()
             try:
+                time.sleep(IDLE_SECONDS[number % len(IDLE_SECONDS)])
                 _first(asking, waits)
-                for _ in range(calls):
+                until = time.monotonic() + seconds
+                while time.monotonic() < until:
                     status, took = asking[0].ask()
                     waits.then.append(took)
                     waits.statuses.add(status)
@@ -76,6 +95,7 @@ def frozen(directory: Path, *, rounds: int, callers: int = 4, calls: int = 50) -
             began = time.perf_counter()
             wait_until(lambda: asking[0].ask()[0] == 200)
             waits.recovery.append((time.perf_counter() - began) * 1_000)
+            time.sleep(WELL_SECONDS)
     return waits
 
 
