@@ -22,7 +22,7 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 def made(gateway: World) -> Iterator[scene.Scene]:
     rest = Rest(gateway.url)
     yield scene.build(gateway, rest)
-    rest.http.close()
+    rest.close()
 
 
 @pytest.fixture(scope="module")

@@ -78,4 +78,4 @@ def gateway(kv_url: str) -> Iterator[World]:
 def rest(gateway: World) -> Iterator[Rest]:
     made = Rest(gateway.url)
     yield made
-    made.http.close()
+    made.close()

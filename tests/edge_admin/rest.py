@@ -16,6 +16,8 @@ class Rest:
     url: str
     key: str = ADMIN_KEY
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20))
+    address: str = "127.0.0.1"
+    _others: list["Rest"] = field(default_factory=list)
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -33,7 +35,17 @@ class Rest:
         return answer.json()
 
     def with_key(self, key: str) -> "Rest":
-        return Rest(self.url, key, self.http)
+        """Somebody else, at an address of their own: wrong keys are counted by address."""
+        address = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
+        transport = httpx.HTTPTransport(local_address=address)
+        made = Rest(self.url, key, httpx.Client(timeout=20, transport=transport), address)
+        self._others.append(made)
+        return made
+
+    def close(self) -> None:
+        for one in self._others:
+            one.close()
+        self.http.close()
 
     def chat(self, api_key: str, text: str = "Hello") -> httpx.Response:
         """One request of a key holder."""
