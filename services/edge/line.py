@@ -12,6 +12,8 @@ LIFE_SECONDS = 20.0
 """A stream's replica may be one of several, and its connection is closed one day: a server leaves
 a stream half a minute."""
 
+_LONGEST_SECONDS = 60.0
+
 IDLE_SECONDS = 0.5
 """A server that stops waits for its streams to end."""
 
@@ -79,7 +81,7 @@ class Line(Generic[Asked, Answer]):
             self._end()
         stream = self._stream
         if stream is None:
-            stream = self._open(timeout=3 * LIFE_SECONDS, metadata=metadata)
+            stream = self._open(timeout=_LONGEST_SECONDS, metadata=metadata)
             self._born = now
         self._stream, answer = None, None
         try:

@@ -10,12 +10,19 @@ import pytest
 
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common.errors import Unavailable
-from services.edge import line
+from services.edge import clients, line
 from services.edge.clients import QuotaClient
 from tests.edge import test_replicas
 from tests.edge.test_replicas import Replica, asking, listening
 from tests.system.fleet import free_ports
 from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def without_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine no reserve is repeated for being slow."""
+    monkeypatch.setattr(clients, "RESERVE_SECONDS", 10.0)
+
 
 Act = Callable[[Any], Awaitable[bool]]
 """What a replica does with a request of a stream: True answers and goes on."""
@@ -111,7 +118,10 @@ async def test_a_replica_that_leaves_is_asked_no_more_and_its_stream_ends() -> N
     assert leaving.asked == other.asked == []
 
 
-async def test_a_stream_whose_server_hangs_is_left_and_the_reserve_is_answered() -> None:
+async def test_a_stream_whose_server_hangs_is_left_and_the_reserve_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clients, "RESERVE_SECONDS", 0.25)
     replica = Streaming(hangs)
     async with over(replica) as quota:
         await reserve(quota, 2)
