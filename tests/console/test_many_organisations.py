@@ -30,11 +30,8 @@ def test_all_organisations_are_summed_however_many_there_are(
     families = [rest.family() for _ in range(3)]
     for family in families:
         assert rest.chat(family["api_key"]).status_code == 200
-    wait_until(
-        lambda: all(
-            family["org_id"] in operator.get("/console/usage?by=organization").text
-            for family in families
-        )
-    )
-    spent = operator.get("/console/usage?by=user").text
-    assert not [family for family in families if family["user_id"] not in spent]
+    ids = [family["org_id"] for family in families]
+    usage = [f"/organizations/{org}/usage" for org in ids]
+    wait_until(lambda: all(rest.good("GET", path)["request_count"] == 1 for path in usage))
+    spent = operator.get("/console/usage?by=organization").text
+    assert not [org for org in ids if f"org_id={org}" not in spent]
