@@ -17,7 +17,7 @@ from services.common.dial import dial
 from services.common.process import run, until_signal
 from services.common.settings import newest, require_secret
 from services.common.workers import supervise
-from services.edge import app, grace_file, slot, trace
+from services.edge import app, cors, grace_file, slot, trace
 from services.edge.admin.remote import Remote
 from services.edge.admin.routes import admin_routes
 from services.edge.admission import Admission
@@ -120,7 +120,7 @@ async def _listening(
 
 def _server(settings: EdgeSettings, listen: str, served: ASGIApp) -> HttpServer:
     return HttpServer(
-        served,
+        cors.allowing(served, settings.cors_origins),
         listen=listen,
         drain_seconds=settings.drain_seconds,
         max_connections=settings.max_connections,

@@ -15,7 +15,7 @@ from services.edge import errors
 from services.edge.alarm import Alarm
 from services.edge.api import Api
 from services.edge.bulk import LARGE, Bulk
-from services.edge.catalog import Catalog, Target, placed
+from services.edge.catalog import Catalog, Provider, Target, placed
 from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed, timed_out
 from services.edge.hold import Hold
@@ -30,6 +30,7 @@ from services.edge.upstream import Upstream, request_headers
 from services.edge.usage import Tokens
 
 CONNECT_ATTEMPTS = 2
+LEAST_PATIENCE = 1.0
 
 
 class Order(NamedTuple):
@@ -123,12 +124,13 @@ class Dispatch:
         headers += order.exchange.trace
         make = partial(order.api.upstream_body, order.ask, target, hold)
         body = make() if len(order.ask.raw) < LARGE else await self._bulk.do(make)
+        patience = _patience(order.exchange, provider)
         attempt = 1
         while True:
             if order.alarm.gone:
                 raise ClientGone(sent=False)
             try:
-                with order.alarm.armed(provider.first_byte_timeout):
+                with order.alarm.armed(patience):
                     reply = await self._upstream.send(provider, order.api.path, headers, body)
             except TimeoutError:
                 if order.alarm.gone:
@@ -169,6 +171,15 @@ class Dispatch:
             if not result.HasField("refusal"):
                 return target, moved
         return None
+
+
+def _patience(exchange: Exchange, provider: Provider) -> float:
+    """Seconds until an answer must begin: no longer than the client waits for it."""
+    told = exchange.header(b"x-stainless-read-timeout") or exchange.header(b"x-stainless-timeout")
+    try:
+        return min(provider.first_byte_timeout, max(float(told or b"inf"), LEAST_PATIENCE))
+    except ValueError:
+        return provider.first_byte_timeout
 
 
 def _owner(principal: Principal) -> dict[str, str]:

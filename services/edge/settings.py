@@ -51,6 +51,11 @@ class EdgeSettings(WorkerSettings):
     max_connections: int = Field(
         10_000, validation_alias="GATEWAY_EDGE_MAX_CONNECTIONS", ge=1, le=1_000_000
     )
+    cors_origins: str = Field(
+        "",
+        validation_alias="GATEWAY_CORS_ORIGINS",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+(,https?://[A-Za-z0-9.:\[\]-]+)*)?$",
+    )
     otlp_endpoint: str = Field("", validation_alias="GATEWAY_OTLP_ENDPOINT")
     trace_sample: float = Field(1.0, validation_alias="GATEWAY_TRACE_SAMPLE", ge=0, le=1)
     checkpoint_seconds: float = Field(

@@ -236,3 +236,28 @@ def test_f6_no_cors_by_default(gateway: World, member: Member) -> None:
     reply = ask(gateway.url, "OPTIONS", CHAT, headers={"origin": "https://evil.example"})
     assert reply.status == 405
     assert not [name for name in reply.headers if name.startswith("access-control")]
+
+
+def test_r33_f6_pages_of_named_origins_may_call_the_api_and_nothing_else(
+    gateway: World, member: Member
+) -> None:
+    ours, theirs = "https://app.example", "https://evil.example"
+    preflight = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-stainless-lang",
+    }
+    with gateway.another_edge(cors_origins=f"{ours},https://b.example") as url:
+        told = ask(url, "OPTIONS", CHAT, headers={"origin": ours, **preflight})
+        assert (told.status, told.headers["access-control-allow-origin"]) == (200, ours)
+        assert "x-stainless-lang" in told.headers["access-control-allow-headers"]
+        assert "access-control-allow-credentials" not in told.headers
+        answer = ask(url, "GET", "/v1/models", headers={**bearer(member), "origin": ours})
+        assert answer.headers["access-control-allow-origin"] == ours
+        assert "x-request-id" in answer.headers["access-control-expose-headers"]
+        refused = ask(
+            url, "GET", "/v1/models", headers={"origin": ours}
+        )  # errors are readable, too
+        assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, ours)
+        for path, origin in ((CHAT, theirs), ("/admin/health", ours), ("/console", ours)):
+            told = ask(url, "OPTIONS", path, headers={"origin": origin, **preflight})
+            assert not [name for name in told.headers if name.startswith("access-control")], path

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.auth.v1.auth_pb2 import Principal
 from services.common.settings import SettingsError
-from services.edge.catalog import load_catalog, placed
+from services.edge.catalog import Provider, load_catalog, placed
 from services.edge.catalog_file import read_catalog
-from services.edge.dispatch import Dispatch
+from services.edge.dispatch import LEAST_PATIENCE, Dispatch, _patience
 from services.edge.faults import UpstreamFailed
 from services.edge.reach import FAILURES, PAUSE_SECONDS, Reach
 from services.edge.upstream import Upstream
@@ -199,3 +199,24 @@ def test_mistakes_in_weights_and_apis_are_named(tmp_path: Path, line: str, told:
     head = 'default_provider = "p"\n[providers.p]\nbase_url = "https://p.example/v1"\n'
     with pytest.raises(SettingsError, match=told):
         written(tmp_path, f"{head}[[models]]\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 600),
+        ({"x-stainless-read-timeout": "20.5"}, 20.5),
+        ({"x-stainless-timeout": "30"}, 30),
+        ({"x-stainless-read-timeout": "900"}, 600),
+        ({"x-stainless-read-timeout": "0"}, LEAST_PATIENCE),
+        ({"x-stainless-read-timeout": "-5"}, LEAST_PATIENCE),
+        ({"x-stainless-read-timeout": "nan"}, 600),
+        ({"x-stainless-read-timeout": "soon"}, 600),
+    ],
+)
+def test_r34_nobody_is_waited_for_longer_than_the_client_waits(
+    headers: dict[str, str], seconds: float
+) -> None:
+    exchange = MagicMock()
+    exchange.header = lambda name: headers.get(name.decode(), "").encode()
+    assert _patience(exchange, Provider("p", "openai", "https://p.example")) == seconds
