@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import redis.exceptions as failures
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from services.common.channel import is_local
 from services.common.errors import Internal, Unavailable
 from services.common.kv_cluster import ClusterKv
+from services.common.kv_pool import Pool
 from services.common.kv_sentinel import SentinelKv
 from services.common.kv_wire import PACKED
 from services.common.settings import SettingsError
@@ -70,7 +71,7 @@ def open_kv(url: str, *, timeout_ms: int, connections: int, cluster: bool = Fals
     options["connection_class"] = PACKED[options.get("connection_class", Connection)]
     if cluster:
         return ClusterKv(hosts, options, connections=connections, timeout=timeout)
-    pool = BlockingConnectionPool(max_connections=connections, timeout=timeout, **options)
+    pool = Pool(max_connections=connections, timeout=timeout, **options)
     return Redis.from_pool(pool)
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import (
     AskError,
@@ -23,6 +23,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from services.common.kv_pool import Pool
 from services.common.kv_slots import Address, Slots, slot_of
 
 _REDIRECTS = 5
@@ -126,7 +127,7 @@ class ClusterKv(Redis):
         client = self._clients.get(address)
         if client is None:
             host, port = address
-            pool = BlockingConnectionPool(
+            pool = Pool(
                 max_connections=self._connections,
                 timeout=self._timeout,
                 **{**self._options, "host": host, "port": port},

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import (
     Sentinel,
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
+
+from services.common.kv_pool import Pool
 
 _SHARED = ("socket_timeout", "socket_connect_timeout", "retry", "protocol", "decode_responses")
 
@@ -35,7 +37,7 @@ class SentinelKv(Redis):
             asked[key] = options.pop(f"sentinel_{key}", None)
         make: Any = Sentinel
         self._sentinel = make(list(sentinels), sentinel_kwargs={**asked, "ssl": tls})
-        pool = BlockingConnectionPool(
+        pool = Pool(
             max_connections=connections,
             timeout=timeout,
             connection_class=SentinelManagedSSLConnection if tls else SentinelManagedConnection,

@@ -8,6 +8,8 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from services.common.kv import Kv
+from services.common.kv_cluster import ClusterKv
+from services.common.kv_pool import command
 
 
 class Script:
@@ -21,6 +23,8 @@ class Script:
         """What the script returns. A node that does not have it yet is given its text; a script
         that is not known has not run, so nothing happens twice."""
         try:
-            return await kv.evalsha(self._sha, len(keys), *keys, *args)
+            if isinstance(kv, ClusterKv):
+                return await kv.evalsha(self._sha, len(keys), *keys, *args)
+            return await command(kv, "EVALSHA", self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return await kv.eval(self._text, len(keys), *keys, *args)
