@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.system.exact import CATALOG
 from tests.system.fleet import PATIENT, fleet
 from tests.system.rolling import STREAMS, restarts, two_of_each
+from tests.torture.busy import busy
 from tests.torture.crash import crash
 from tests.torture.frozen import frozen
 from tests.torture.grace import grace
@@ -34,6 +35,11 @@ def races(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
 def freezes(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
     waits = frozen(directory, rounds=max(1, min(20, int(seconds / 4))))
     return waits.statuses == {503} and waits.bounded, waits.lines()
+
+
+def crowds(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
+    found = busy(directory, seconds=max(2.0, min(20.0, seconds / 3)))
+    return found.good, found.lines()
 
 
 def graces(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str]]:
@@ -62,6 +68,7 @@ def rollings(directory: Path, seed: int, seconds: float) -> tuple[bool, list[str
 
 PARTS: dict[str, tuple[float, Part]] = {
     "frozen": (0.1, freezes),
+    "busy": (0.1, crowds),
     "ledger": (0.1, ledgers),
     "race": (0.15, races),
     "grace": (0.25, graces),
