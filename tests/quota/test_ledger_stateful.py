@@ -194,6 +194,11 @@ class Ledger(RuleBasedStateMachine):
     def reset(self, user: int) -> None:
         self.run(self.duel.reset(self.duel.owners[user].user))
 
+    @precondition(lambda self: self.duel.model.tally.journal[self.duel.org])
+    @rule(count=st.integers(1, 9))
+    def archive(self, count: int) -> None:
+        self.run(self.duel.archive(count))
+
     @invariant()
     def books_agree(self) -> None:
         self.run(self.duel.check())
