@@ -14,16 +14,19 @@ _SIMULATOR = """the simulator: a stand-in for tests and demos, not a real model.
 def banner(settings: LaunchSettings, *, store: str) -> str:
     """The addresses, where data lies, which upstream answers, and the first steps."""
     edge = reachable("GATEWAY_EDGE_LISTEN", settings.edge_listen)
+    admin, operator = edge, _command()
+    if settings.admin_listen:
+        admin = reachable("GATEWAY_ADMIN_LISTEN", settings.admin_listen)
+        operator += f" --url http://{admin}"
     metrics = [
         m for m in (settings.edge_metrics, settings.auth_metrics, settings.quota_metrics) if m
     ]
-    gw = _command()
     return f"""
 AI Gateway is ready. Ctrl-C stops it.
 
   OpenAI base URL   http://{edge}/v1
-  Console           http://{edge}/console
-  Admin API         http://{edge}/admin
+  Console           http://{admin}/console
+  Admin API         http://{admin}/admin
   gRPC              auth {settings.auth_listen}, quota {settings.quota_listen}
   Metrics           {", ".join(metrics) or "off"}
   KV                {store}
@@ -32,8 +35,8 @@ AI Gateway is ready. Ctrl-C stops it.
 
 First steps, in another terminal:
 
-  {gw} setup
-  {gw} chat "Hello"
+  {operator} setup
+  {_command()} chat "Hello"
 """
 
 

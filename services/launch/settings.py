@@ -19,6 +19,7 @@ class LaunchSettings(Settings):
     master_key: SecretStr = Field(SecretStr(""), validation_alias="GATEWAY_MASTER_KEY")
 
     edge_listen: str = Field("127.0.0.1:8787", validation_alias="GATEWAY_EDGE_LISTEN")
+    admin_listen: str = Field("", validation_alias="GATEWAY_ADMIN_LISTEN")
     auth_listen: str = Field("127.0.0.1:50051", validation_alias="GATEWAY_AUTH_LISTEN")
     quota_listen: str = Field("127.0.0.1:50052", validation_alias="GATEWAY_QUOTA_LISTEN")
     simulator_listen: str = Field("127.0.0.1:8790", validation_alias="GATEWAY_SIMULATOR_LISTEN")

@@ -55,6 +55,17 @@ def test_with_an_upstream_no_simulator_is_started(
     assert "sk-1" not in shown
 
 
+def test_the_banner_leads_operators_to_the_admin_listener_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_ADMIN_LISTEN", "127.0.0.1:8788")
+    shown = banner(LaunchSettings.load(), store="x")
+    assert "http://127.0.0.1:8788/console" in shown and "http://127.0.0.1:8788/admin" in shown
+    assert "--url http://127.0.0.1:8788 setup" in shown
+    assert "http://127.0.0.1:8787/v1" in shown
+    assert "8787/admin" not in shown
+
+
 def test_half_of_cloudflare_is_no_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AI_GATEWAY_ACCOUNT_ID", "a")
     assert LaunchSettings.load().upstream == ""
