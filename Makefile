@@ -93,7 +93,8 @@ tools-deploy: ## fetch promtool and install HAProxy for the tests of deploy/ (ne
 	    rm -rf .tools/prometheus; fi
 	@if command -v haproxy >/dev/null; then echo "haproxy is installed"; \
 	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy >/dev/null || \
+	    apt-get update -qq && \
+	        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy >/dev/null || \
 	        echo "haproxy could not be installed: what needs it is skipped."; \
 	else echo "No root or no apt-get here: install haproxy yourself, or what needs it is skipped."; fi
 

@@ -205,3 +205,9 @@ def test_promtool_accepts_rules_and_configuration() -> None:
 
 def test_promtool_sees_alerts_fire_when_they_should_and_only_then() -> None:
     promtool("test", "rules", Path(__file__).parent / "alerts_test.yaml")
+
+
+def test_every_alert_is_seen_to_fire() -> None:
+    cases = yaml.safe_load((Path(__file__).parent / "alerts_test.yaml").read_text())["tests"]
+    checks = [check for case in cases for check in case["alert_rule_test"]]
+    assert {c["alertname"] for c in checks if c["exp_alerts"]} == {r["alert"] for r in rules()}
