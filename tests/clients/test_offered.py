@@ -28,7 +28,7 @@ def document(**fields: Any) -> list[bytes]:
 @pytest.mark.parametrize(
     "given", ["Hello", ["a", "b"], [{"type": "text", "text": "a"}, {"type": "image_url"}]]
 )
-def test_a_moderation_is_passed_on_and_charged(
+def test_r26_a_moderation_is_passed_on_and_charged(
     gateway: World, member: Member, upstream: RawUpstream, given: Any
 ) -> None:
     result = {"flagged": False, "categories": {}, "category_scores": {}}
@@ -42,7 +42,7 @@ def test_a_moderation_is_passed_on_and_charged(
     assert settled.usage.output_tokens == 0
 
 
-def test_images_are_charged_one_by_one(
+def test_r26_images_are_charged_one_by_one(
     gateway: World, member: Member, upstream: RawUpstream
 ) -> None:
     upstream.answers["image"] = document(created=1, data=[{"b64_json": "aGk="}] * 3)

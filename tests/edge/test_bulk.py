@@ -1,5 +1,6 @@
 """Large bodies do not hold up whoever else is being served."""
 
+import hashlib
 import json
 import threading
 from typing import Any
@@ -10,7 +11,7 @@ from services.edge import chat, embeddings, relay
 from services.edge.bulk import LARGE
 from tests.edge.wire import ask, bearer
 from tests.edge.wire import chat as chat_with
-from tests.edge.world import Member, World
+from tests.edge.world import USD, Member, World
 
 
 @pytest.fixture
@@ -74,3 +75,20 @@ def test_what_is_wrong_with_a_large_request_is_told_all_the_same(
     reply = chat_with(gateway.url, member, b'{"model":"' + b"x" * LARGE)
     assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
     assert gateway.journal(member) == []
+
+
+@pytest.mark.timeout(120)
+def test_r14_a_body_of_20_mb_reaches_the_provider_byte_for_byte(gateway: World) -> None:
+    """An image in its base64: the model's name is all that changes."""
+    rich = gateway.member(budget=4_000_000 * USD, limit=4_000_000 * USD)
+    image = {"url": "data:image/png;base64," + "iVBORw0KGgo" * 1_900_000}
+    content = [{"type": "text", "text": "é"}, {"type": "image_url", "image_url": image}]
+    body = {"model": "simulator/echo", "messages": [{"role": "user", "content": content}]}
+    raw = json.dumps({**body, "max_tokens": 5}).encode()
+    assert len(raw) > 20_000_000
+    gateway.simulator.witness.clear()
+    with gateway.another_edge(max_body_bytes=32 << 20) as url:
+        assert chat_with(url, rich, raw).status == 200
+    [record] = gateway.simulator.witness.records()
+    sent = raw.replace(b'"simulator/echo"', b'"echo"')
+    assert record["body_sha256"] == hashlib.sha256(sent).hexdigest()

@@ -43,7 +43,7 @@ def test_an_answer_in_one_piece_is_charged_to_the_token(gateway: World, member: 
     assert list(settled.flags) == []
 
 
-def test_a_stream_without_include_usage_has_no_usage_and_is_charged_to_the_token(
+def test_r6_a_stream_without_include_usage_has_no_usage_and_is_charged_to_the_token(
     gateway: World, member: Member
 ) -> None:
     with gateway.client(member) as client:
@@ -56,7 +56,7 @@ def test_a_stream_without_include_usage_has_no_usage_and_is_charged_to_the_token
     assert (settled.usage.output_tokens, list(settled.flags)) == (3, [])
 
 
-def test_a_stream_with_include_usage_ends_with_it(gateway: World, member: Member) -> None:
+def test_r6_a_stream_with_include_usage_ends_with_it(gateway: World, member: Member) -> None:
     with gateway.client(member) as client:
         chunks = list(
             client.chat.completions.create(
@@ -167,7 +167,7 @@ def test_a_used_up_budget_is_asked_once_and_not_retried(gateway: World) -> None:
     assert "retry-after" not in raised.value.response.headers
 
 
-def test_models_are_listed_and_found_with_slashes(gateway: World, member: Member) -> None:
+def test_r15_models_are_listed_and_found_with_slashes(gateway: World, member: Member) -> None:
     with gateway.client(member) as client:
         listed = {model.id: model.owned_by for model in client.models.list()}
         assert listed["simulator/echo"] == "simulator"
@@ -178,7 +178,7 @@ def test_models_are_listed_and_found_with_slashes(gateway: World, member: Member
             client.models.retrieve("simulator2/echo")
 
 
-def test_models_show_what_the_key_may_use(gateway: World) -> None:
+def test_r15_models_show_what_the_key_may_use(gateway: World) -> None:
     member = gateway.member(key={"allowed_models": ["simulator/l*"]})
     with gateway.client(member) as client:
         assert [model.id for model in client.models.list()] == ["simulator/lorem"]

@@ -44,7 +44,7 @@ def told(reply: Reply) -> tuple[int, str, str | None, str | None]:
 
 
 @EVERY
-def test_no_authorization_header(gateway: World, path: str) -> None:
+def test_r2_no_authorization_header(gateway: World, path: str) -> None:
     reply = post(gateway, path, {"content-type": "application/json"})
     assert told(reply) == (401, INVALID, None, None)
     assert reply.error["message"].startswith(
@@ -54,7 +54,7 @@ def test_no_authorization_header(gateway: World, path: str) -> None:
 
 
 @EVERY
-def test_wrong_key(gateway: World, path: str) -> None:
+def test_r2_wrong_key(gateway: World, path: str) -> None:
     key = secret.mint(secret.API_KEY)
     reply = post(gateway, path, {"authorization": f"Bearer {key}"})
     assert told(reply) == (401, INVALID, "invalid_api_key", None)
@@ -63,7 +63,7 @@ def test_wrong_key(gateway: World, path: str) -> None:
 
 
 @JSON
-def test_quota_used_up(gateway: World, path: str) -> None:
+def test_r2_quota_used_up(gateway: World, path: str) -> None:
     broke = gateway.member(limit=0)
     model = {"/v1/moderations": "raw/moderation", "/v1/images/generations": "raw/image"}
     named = {"/v1/audio/speech": "raw/tts", **model}.get(path, "simulator/echo")
@@ -79,7 +79,7 @@ def test_quota_used_up(gateway: World, path: str) -> None:
 
 
 @JSON
-def test_unknown_model(gateway: World, member: Member, path: str) -> None:
+def test_r2_unknown_model(gateway: World, member: Member, path: str) -> None:
     body = json.dumps({"model": "nobody/m", **SENSIBLE[path]}).encode()
     reply = post(gateway, path, bearer(member), body)
     assert told(reply) == (404, INVALID, "model_not_found", "model")
@@ -181,7 +181,7 @@ UPSTREAM: dict[str, tuple[str, tuple[int, str, str | None, str | None]]] = {
 
 @pytest.mark.parametrize("row", UPSTREAM)
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_upstreams_say(gateway: World, member: Member, row: str, stream: bool) -> None:
+def test_r12_r20_what_upstreams_say(gateway: World, member: Member, row: str, stream: bool) -> None:
     directive, expected = UPSTREAM[row]
     reply = chat(gateway.url, member, messages=sim(directive), stream=stream)
     status, kind, code, param = told(reply)

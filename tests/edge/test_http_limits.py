@@ -139,7 +139,7 @@ FRAMING = {
     "C2 chunk without CRLF": CHUNKED + b"1\r\nxy\r\n0\r\n\r\n",
     "C2 no version": b"GET /\r\n\r\n",
     "C2 version": b"GET / HTTP/9.9\r\n" + H + b"\r\n",
-    "C2 preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "C11 preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "C2 TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50,
     "C2 space in target": b"GET /a b HTTP/1.1\r\n" + H + b"\r\n",
     "C3 no host": b"GET / HTTP/1.1\r\n\r\n",

@@ -25,7 +25,7 @@ def sent_headers(gateway: World) -> dict[str, str]:
     return found
 
 
-def test_c8_only_listed_request_headers_travel_on(gateway: World, member: Member) -> None:
+def test_c8_r17_only_listed_request_headers_travel_on(gateway: World, member: Member) -> None:
     headers = {
         **bearer(member),
         "cookie": "a=b",
@@ -80,7 +80,7 @@ def test_c7_hop_by_hop_headers_end_here(gateway: World, member: Member) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_c9_only_listed_response_headers_travel_back(
+def test_c9_r17_only_listed_response_headers_travel_back(
     gateway: World, member: Member, stream: bool
 ) -> None:
     reply = chat(gateway.url, member, messages=sim("headers"), stream=stream)
@@ -153,7 +153,7 @@ def test_e2_a_key_that_the_provider_echoes_is_masked(gateway: World, member: Mem
     assert reply.error["message"] == "bad key *** for you"
 
 
-def test_cloudflare_compat_gets_both_credentials_and_its_headers(
+def test_r18_cloudflare_compat_gets_both_credentials_and_its_headers(
     gateway: World, member: Member
 ) -> None:
     reply = chat(gateway.url, member, model="compat/echo")
@@ -174,7 +174,7 @@ def test_cloudflare_compat_gets_both_credentials_and_its_headers(
     assert json.loads(record["body"])["model"] == "compat/echo"
 
 
-def test_cloudflare_rest_gets_the_token_and_its_own_names(gateway: World, member: Member) -> None:
+def test_r18_cloudflare_rest_gets_the_token_and_own_names(gateway: World, member: Member) -> None:
     assert chat(gateway.url, member, model="google-ai-studio/echo").status == 200
     sent = sent_headers(gateway)
     assert sent["authorization"] == f"Bearer sha256:{fingerprint(CLOUDFLARE_TOKEN)}"
@@ -183,7 +183,7 @@ def test_cloudflare_rest_gets_the_token_and_its_own_names(gateway: World, member
     assert json.loads(record["body"])["model"] == "google/echo"
 
 
-def test_the_providers_cache_is_used_only_where_the_organisation_wants_it(
+def test_r18_the_providers_cache_is_used_only_where_the_organisation_wants_it(
     gateway: World,
 ) -> None:
     member = gateway.member(org={"allow_upstream_cache": True})

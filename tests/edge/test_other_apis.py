@@ -26,7 +26,7 @@ def member(gateway: World) -> Member:
     return gateway.member()
 
 
-def test_a_response_in_one_piece_is_charged_to_the_token(gateway: World, member: Member) -> None:
+def test_r13_a_response_in_one_piece_is_charged_exactly(gateway: World, member: Member) -> None:
     with gateway.client(member) as client:
         answer = client.responses.create(model="simulator/echo", input="Hello there")
     assert answer.output_text == "Hello there"
@@ -37,7 +37,7 @@ def test_a_response_in_one_piece_is_charged_to_the_token(gateway: World, member:
     assert settled.usage.output_tokens == answer.usage.output_tokens
 
 
-def test_a_response_stream_is_charged_to_the_token(gateway: World, member: Member) -> None:
+def test_r13_a_response_stream_is_charged_to_the_token(gateway: World, member: Member) -> None:
     with (
         gateway.client(member) as client,
         client.responses.stream(model="simulator/echo", input="Hello there") as stream,
@@ -123,7 +123,7 @@ def test_a_budget_that_ends_in_a_response_stream_says_so(gateway: World) -> None
     assert gateway.usage(member).spent_nano_usd <= 50_000_000
 
 
-def test_embeddings_come_in_the_encoding_that_was_asked_for(gateway: World, member: Member) -> None:
+def test_r23_embeddings_come_in_the_encoding_asked_for(gateway: World, member: Member) -> None:
     with gateway.client(member) as client:
         plain = client.embeddings.create(
             model="simulator/echo", input=["a", "b"], encoding_format="float"
@@ -135,7 +135,7 @@ def test_embeddings_come_in_the_encoding_that_was_asked_for(gateway: World, memb
 
 
 @pytest.mark.parametrize("given", ["text", ["a", "b"], [1, 2, 3], [[1, 2], [3]]])
-def test_embeddings_take_text_and_tokens_and_are_charged(
+def test_r23_embeddings_take_text_and_tokens_and_are_charged(
     gateway: World, member: Member, given: Any
 ) -> None:
     with gateway.client(member) as client:

@@ -69,7 +69,7 @@ def test_every_wrong_key_gets_the_same_answer(gateway: World, member: Member, na
     assert key not in reply.body.decode()
 
 
-def test_a2_the_key_may_come_in_other_headers(gateway: World, member: Member) -> None:
+def test_a2_r27_the_key_may_come_in_other_headers(gateway: World, member: Member) -> None:
     for headers in (
         {"x-api-key": member.key},
         {"api-key": member.key},
@@ -148,7 +148,7 @@ FIELDS: list[tuple[str, Any, str | None]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "code"), FIELDS)
-def test_a_wrong_field_is_named(
+def test_b2_b4_b5_b9_a_wrong_field_is_named(
     gateway: World, member: Member, name: str, value: Any, code: str | None
 ) -> None:
     reply = chat(gateway.url, member, **{name: value})
@@ -162,7 +162,7 @@ def test_a_field_given_twice_is_refused(gateway: World, member: Member, repeat: 
     assert (reply.error["param"], reply.error["code"]) == ("model", "duplicate_parameter")
 
 
-def test_a_responses_body_is_shown_the_way(gateway: World, member: Member) -> None:
+def test_r30_a_responses_body_is_shown_the_way(gateway: World, member: Member) -> None:
     reply = chat(gateway.url, member, {"model": "simulator/echo", "input": "Hi"})
     assert (reply.status, reply.error["code"]) == (400, "wrong_endpoint")
     assert "/v1/responses" in reply.error["message"]
@@ -216,7 +216,7 @@ def test_b1_a_chunked_body_is_refused_at_the_limit(gateway: World, member: Membe
 # --- URLs and framing --------------------------------------------------------------------------
 
 
-def test_unknown_urls_and_methods_answer_in_the_envelope(gateway: World) -> None:
+def test_r1_unknown_urls_and_methods_answer_in_the_envelope(gateway: World) -> None:
     reply = ask(gateway.url, "POST", "/v1/foo", b"")
     assert (reply.status, reply.error["code"]) == (404, None)
     assert reply.error["message"] == "Invalid URL (POST /v1/foo)"
@@ -234,13 +234,13 @@ def test_e6_metrics_are_not_on_the_public_port(gateway: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models/", "//v1//models", "/models", "/v1/models?x=1"])
-def test_spellings_of_a_path_are_accepted_without_a_redirect(
+def test_r22_spellings_of_a_path_are_accepted_without_a_redirect(
     gateway: World, member: Member, path: str
 ) -> None:
     assert ask(gateway.url, "GET", path, headers=bearer(member)).status == 200
 
 
-def test_a_model_may_be_asked_for_with_its_slash_encoded(gateway: World, member: Member) -> None:
+def test_r15_a_model_is_found_with_its_slash_encoded(gateway: World, member: Member) -> None:
     for path in ("/v1/models/simulator/echo", "/v1/models/simulator%2Fecho"):
         assert ask(gateway.url, "GET", path, headers=bearer(member)).json["id"] == "simulator/echo"
 

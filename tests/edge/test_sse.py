@@ -37,7 +37,7 @@ TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
 
 
 @given(st.data(), TEXTS, EOLS)
-def test_a_stream_cut_anywhere_is_the_same_stream(data: Any, texts: list[str], eol: str) -> None:
+def test_r11_a_stream_cut_anywhere_is_the_same(data: Any, texts: list[str], eol: str) -> None:
     events = [event(chunk(text), eol) for text in texts]
     raw = b"".join([*events, event({"choices": [], "usage": USAGE}, eol), event("[DONE]", eol)])
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))

@@ -126,7 +126,7 @@ async def test_kept_connection_that_the_server_closed_is_not_written_to() -> Non
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_only_what_has_no_effect_is_repeated_when_a_kept_connection_ends(
+async def test_r21_only_what_has_no_effect_is_repeated_when_a_kept_connection_ends(
     serve: Serve, method: str
 ) -> None:
     """The request was written: a POST may have been processed."""
