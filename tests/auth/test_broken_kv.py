@@ -9,6 +9,7 @@ import pytest
 import redis.exceptions as failures
 
 from services.common.errors import NotFound, Unavailable
+from services.common.kv_pool import command
 from tests.auth.conftest import USD, Auth, Clock, running
 
 Write = Callable[[Auth], Awaitable[Any]]
@@ -19,7 +20,7 @@ class Breaks:
     what was asked (``answered=False``: the answer is lost)."""
 
     def __init__(self, kv: Any) -> None:
-        self._kv = kv
+        self.inner = kv
         self.trips = 0
         self.at = 0
         self.done_before = False
@@ -27,7 +28,7 @@ class Breaks:
     def arm(self, at: int, *, done_before: bool) -> None:
         self.trips, self.at, self.done_before = 0, at, done_before
 
-    async def _trip(self, call: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
+    async def trip(self, call: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
         self.trips += 1
         broken = self.trips == self.at
         if broken and not self.done_before:
@@ -38,16 +39,28 @@ class Breaks:
         return answer
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._kv, name)
+        found = getattr(self.inner, name)
         if name in ("evalsha", "eval", "get", "set", "delete", "hgetall"):
-            return lambda *args, **named: self._trip(found, *args, **named)
+            return lambda *args, **named: self.trip(found, *args, **named)
         return found
 
     def pipeline(self, **named: Any) -> Any:
-        pipe = self._kv.pipeline(**named)
+        pipe = self.inner.pipeline(**named)
         execute = pipe.execute
-        pipe.execute = lambda: self._trip(execute)
+        pipe.execute = lambda: self.trip(execute)
         return pipe
+
+
+@pytest.fixture(autouse=True)
+def scripts_break_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Script calls take a shorter way to the pool: it is a trip as well."""
+
+    async def breaking(kv: Any, *words: Any) -> Any:
+        if isinstance(kv, Breaks):
+            return await kv.trip(command, kv.inner, *words)
+        return await command(kv, *words)
+
+    monkeypatch.setattr("services.common.script.command", breaking)
 
 
 async def broken_everywhere(
