@@ -48,7 +48,7 @@ def test_settings_exist(name: str) -> None:
     assert re.search(rf"^#? ?{name}=", (ROOT / ".env.example").read_text(), re.M)
 
 
-@pytest.mark.parametrize("words", found(r"\bgw ([a-z-]+(?: [a-z-]+){0,2})`"))
+@pytest.mark.parametrize("words", found(r"\bgw ([a-z][a-z-]*(?: [a-z-]+){0,2})`"))
 def test_gw_commands_exist(words: str) -> None:
     command: Any = typer.main.get_command(app)
     for word in words.split():
