@@ -1,6 +1,7 @@
 """Ten thousand reserves at once over two quota processes: exactly as many as the budget affords."""
 
 import asyncio
+import contextlib
 import random
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from tests.system.fleet import SERVICE_TOKEN, Fleet
 
 TOKENS = 50
 USERS = 20
+_KEEP_SECONDS = 5.0
+_AT_A_TIME = 200
 _AS_EDGE = (("authorization", f"Bearer {SERVICE_TOKEN}"),)
 
 
@@ -87,11 +90,12 @@ def _item(owner: pb.Owner) -> pb.ReserveItem:
 
 async def _reserve(made: Fleet, items: list[pb.ReserveItem]) -> int:
     """All of them on their way at once, each by itself; a call that a busy machine answers too late
-    is repeated under the same id."""
+    is repeated under the same id, and what is held is kept, as edges do."""
     channels = [grpc.aio.insecure_channel(quota.address) for quota in made.quotas]
     stubs = cycle([quota_pb2_grpc.QuotaServiceStub(channel) for channel in channels])
+    held: list[pb.ReserveItem] = []
 
-    async def one(item: pb.ReserveItem) -> bool:
+    async def one(item: pb.ReserveItem) -> None:
         while True:
             item.caller_time_ms = time.time_ns() // 1_000_000
             request = pb.ReserveQuotaRequest(items=[item])
@@ -99,10 +103,33 @@ async def _reserve(made: Fleet, items: list[pb.ReserveItem]) -> int:
                 answer = await next(stubs).ReserveQuota(request, timeout=30, metadata=_AS_EDGE)
             except grpc.aio.AioRpcError:
                 continue
+            if answer.results[0].HasField("grant"):
+                held.append(item)
             if answer.results[0].refusal.reason != "CLOCK_SKEW":
-                return answer.results[0].HasField("grant")
+                return
 
-    admitted = sum(await asyncio.gather(*map(one, items)))
+    keeping = asyncio.create_task(_keep(next(stubs), held))
+    await asyncio.gather(*map(one, items))
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
     for channel in channels:
         await channel.close()
-    return admitted
+    return len(held)
+
+
+async def _keep(stub: "quota_pb2_grpc.QuotaServiceAsyncStub", held: list[pb.ReserveItem]) -> None:
+    """A hold that nobody speaks of for half a minute makes room: rounds may be longer."""
+    while True:
+        await asyncio.sleep(_KEEP_SECONDS)
+        for start in range(0, len(held), _AT_A_TIME):
+            items = [
+                pb.CheckpointItem(
+                    reservation_id=item.reservation_id, owner=item.owner, model=item.model
+                )
+                for item in held[start : start + _AT_A_TIME]
+            ]
+            request = pb.CheckpointReservationsRequest(
+                edge_id="race", items=items, caller_time_ms=time.time_ns() // 1_000_000
+            )
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await stub.CheckpointReservations(request, timeout=10, metadata=_AS_EDGE)
