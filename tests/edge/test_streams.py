@@ -241,7 +241,7 @@ def test_a_reader_that_has_stopped_does_not_keep_its_hold(gateway: World, member
     with raw_connection(gateway.url) as connection:
         connection.sendall(raw_request(member, json.dumps(asked).encode()))
         connection.recv(1_000)
-        entries = gateway.journal(member)  # waits until nothing is held, at most five seconds
+        entries = gateway.journal(member)  # waits until nothing is held
     [entry] = [e for e in entries if e.kind == "settle"]
     assert set(entry.flags) == {"estimated", "partial"}
 

@@ -5,6 +5,7 @@ import os
 import secrets
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -52,6 +53,8 @@ PROVIDER_KEY = "sk-provider-canary-" + "k" * 20
 USD = 1_000_000_000
 CATALOG = Path(__file__).parent / "catalog.toml"
 AS_ADMIN = (("authorization", f"Bearer {ADMIN_KEY}"),)
+
+_BUSY_SECONDS = 25.0
 
 T = TypeVar("T")
 
@@ -137,12 +140,11 @@ class World:
     def usage(self, member: Member) -> Any:
         """The user's usage, once nothing of it is held any more."""
         owner = quota_pb2.Owner(org_id=member.org, user_id=member.user)
-        for _ in range(200):
-            usage = self.ask_quota("GetUsage", owner=owner)
-            if not usage.held_count:
-                return usage
-            threading.Event().wait(0.025)
-        raise AssertionError(f"still held: {usage}")
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while (usage := self.ask_quota("GetUsage", owner=owner)).held_count:
+            assert time.monotonic() < deadline, f"still held: {usage}"
+            time.sleep(0.025)
+        return usage
 
     def journal(self, member: Member) -> list[Any]:
         """The organisation's money entries, once nothing is held any more."""
