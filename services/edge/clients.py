@@ -1,7 +1,7 @@
 """auth and quota as the edge sees them: a deadline on every call, errors back in our tree."""
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -20,6 +20,7 @@ RESERVE_SECONDS = 0.25
 BOOK_SECONDS = 1.0
 READ_SECONDS = 5.0
 _SECOND_SECONDS = 0.25
+_LATER_SECONDS = 1.0
 
 Metadata = tuple[tuple[str, str], ...]
 Asked = TypeVar("Asked", contravariant=True)
@@ -177,14 +178,11 @@ class QuotaClient:
     async def _reserve(
         self, items: list[quota_pb2.ReserveItem]
     ) -> Sequence[quota_pb2.ReserveResult]:
-        now = _now_ms()
-        for item in items:
-            item.caller_time_ms = now
         request = quota_pb2.StreamReserveQuotaRequest(items=items)
         began = time.monotonic()
         try:
             answer = await _call(
-                self._ask, request, self._metadata, RESERVE_SECONDS, "quota", self._again
+                self._ask, request, self._metadata, RESERVE_SECONDS, "quota", self._again, _stamp
             )
         except Unavailable as error:
             silent = isinstance(error, Unanswered)
@@ -199,9 +197,22 @@ class QuotaClient:
 def _again(patience: float) -> tuple[float, ...]:
     """How long the attempts after the first one take, where nobody answers: a replica that stops,
     starts or hangs fails no request. Each goes to the next replica, as soon as there is one."""
-    rest = patience - RESERVE_SECONDS
-    second = min(rest, _SECOND_SECONDS)
-    return tuple(seconds for seconds in (second, rest - second) if seconds > 0)
+    rest, lengths = patience - RESERVE_SECONDS, list[float]()
+    while rest > 0:
+        lengths.append(min(rest, _LATER_SECONDS if lengths else _SECOND_SECONDS))
+        rest -= lengths[-1]
+    return tuple(lengths)
+
+
+def _stamp(request: quota_pb2.StreamReserveQuotaRequest) -> None:
+    """The ledger refuses a clock that is off, and an attempt that waited brings an old time."""
+    now = _now_ms()
+    for item in request.items:
+        item.caller_time_ms = now
+
+
+def _as_it_is(_: object) -> None:
+    pass
 
 
 async def _call(
@@ -211,8 +222,11 @@ async def _call(
     seconds: float,
     service: str,
     again: Sequence[float] = (),
+    ready: Callable[[Asked], None] = _as_it_is,
 ) -> Answer:
-    """``again`` is for what may be repeated. Raises GatewayError."""
+    """``again`` is for what may be repeated; ``ready`` sees the request before each attempt. Raises
+    GatewayError."""
+    ready(request)
     try:
         return await rpc(request, timeout=seconds, metadata=metadata)
     except grpc.aio.AioRpcError as error:
@@ -222,7 +236,7 @@ async def _call(
                 raised.metadata.setdefault("service", service)
             raise raised from error
     waits = partial(rpc, wait_for_ready=True)
-    return await _call(waits, request, metadata, again[0], service, again[1:])
+    return await _call(waits, request, metadata, again[0], service, again[1:], ready)
 
 
 def _for_request(metadata: Metadata) -> Metadata:

@@ -35,6 +35,7 @@ class Replica(quota_pb2_grpc.QuotaServiceServicer):
     def __init__(self, do: Callable[[Any], Awaitable[object]]) -> None:
         self.asked: list[str] = []
         self.granted: list[float] = []
+        self.clocks: list[int] = []
         self._do = do
 
     async def ReserveQuota(
@@ -42,6 +43,7 @@ class Replica(quota_pb2_grpc.QuotaServiceServicer):
     ) -> quota_pb2.ReserveQuotaResponse:
         self.asked += [item.request_id for item in request.items]
         self.granted.append(context.time_remaining())
+        self.clocks += [item.caller_time_ms for item in request.items]
         await self._do(context)
         return quota_pb2.ReserveQuotaResponse(results=[quota_pb2.ReserveResult()])
 
@@ -124,6 +126,22 @@ async def test_a_replica_that_is_about_to_start_is_waited_for() -> None:
         async with listening(replica, port):
             await early
     assert set(replica.asked) == {"one"}
+
+
+async def test_who_waited_for_a_replica_tells_it_the_time_of_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clients, "_LATER_SECONDS", 0.2)
+    replica = Replica(answers)
+    (port,) = free_ports(1)
+    async with asking([port]) as quota:
+        began = time.time_ns() // 1_000_000
+        early = asyncio.create_task(quota.reserve(ITEM))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(early), 1.0)
+        async with listening(replica, port):
+            await early
+    assert min(replica.clocks) > began + 250
 
 
 async def test_a_quota_that_cannot_decide_has_answered_and_is_not_asked_again() -> None:
