@@ -10,7 +10,7 @@ KUSTOMIZE_VERSION := v5.8.2
 NODE_PACKAGES := tests/clients/node
 PYTHON_CLIENTS := .tools/python-clients
 PYTHON_CLIENTS_LOCK := tests/clients/python/requirements.lock
-PYTEST_FLAGS ?= -n 4 --dist worksteal
+PYTEST_FLAGS ?= -n 3 --dist worksteal
 export UV_PYTHON_DOWNLOADS := never
 
 ifneq ($(UV),)

@@ -208,6 +208,7 @@ class Relay:
     async def _interrupted(self) -> None:
         """Time is up, the client has left, or the ledger pays no more."""
         if self.alarm.gone:
+            self.complete = self.run.meter.whole()  # some leave at the last event
             self.exchange.facts["outcome"] = "client_gone"
         elif self.alarm.refusal is not None:
             error = from_refusal(self.alarm.refusal, self.ask.model, self.answer.target.model)

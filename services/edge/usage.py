@@ -146,6 +146,11 @@ class Meter:
         """The same without the ``uncounted`` bytes, which cannot hold more tokens than bytes."""
         return max(self.deltas, -(-self.text_bytes // BYTES_PER_TOKEN))
 
+    def whole(self) -> bool:
+        """Whether the last event was delivered, and the provider's usage is known."""
+        self.count()
+        return self.finished and self.seen is not None and not self.failed
+
     def receive(self, document: dict[str, Any]) -> None:
         """Take note of a whole answer."""
         self.note(document)

@@ -12,6 +12,12 @@ _ANSWER = (
     b'"total_tokens":5}}\n\n'
     b"data: [DONE]\n\n"
 )
+_RESPONSE = (
+    b'data: {"type":"response.created","response":{"id":"x","status":"in_progress"}}\n\n'
+    b'data: {"type":"response.output_text.delta","delta":"Hi and more","output_index":0}\n\n'
+    b'data: {"type":"response.completed","response":{"id":"x","status":"completed",'
+    b'"usage":{"input_tokens":4,"output_tokens":1,"total_tokens":5}}}\n\n'
+)
 
 
 @contextmanager
@@ -36,10 +42,10 @@ def _accept(listener: socket.socket) -> None:
 
 def _answer(connection: socket.socket) -> None:
     with connection:
-        connection.recv(65_536)
+        answer = _RESPONSE if b"/responses " in connection.recv(65_536) else _ANSWER
         connection.sendall(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-            b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(_ANSWER), _ANSWER)
+            b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(answer), answer)
         )
         while connection.recv(65_536):
             pass

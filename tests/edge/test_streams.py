@@ -193,6 +193,21 @@ def test_a_hang_up_is_charged_for_what_was_delivered(
     assert delivered <= entry.usage.output_tokens <= (delivered + 3) * per_delta + 3
 
 
+def test_who_leaves_at_the_last_event_has_had_the_whole_answer(
+    gateway: World, member: Member
+) -> None:
+    asked = json.dumps({"model": "holding/any", "input": "Hello", "stream": True}).encode()
+    request = raw_request(member, asked).replace(b"/v1/chat/completions", b"/v1/responses")
+    with raw_connection(gateway.url) as connection:
+        connection.sendall(request)
+        seen = b""
+        while b"response.completed" not in seen:  # the provider has not ended the body
+            seen += connection.recv(65_536)
+    entry = gateway.settled(member)
+    assert (entry.usage.input_tokens, entry.usage.output_tokens) == (4, 1)
+    assert list(entry.flags) == []
+
+
 def test_a_hang_up_before_the_first_byte_closes_the_upstream(
     gateway: World, member: Member
 ) -> None:
