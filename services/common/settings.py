@@ -96,6 +96,11 @@ def child_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def prefer(name: str, value: str) -> None:
+    """Tell a library that reads the environment, unless somebody has told it already."""
+    os.environ.setdefault(name, value)
+
+
 def require_secret(name: str, value: SecretStr) -> str:
     """The secret's text; several with commas, newest first, where one is being replaced. Raises
     SettingsError when one is missing, short or a known default."""

@@ -25,7 +25,7 @@ from services.common.logs import logger
 log = logger("journal")
 
 SEGMENT_BYTES = 4 << 20
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.05
 """How long a record may wait for company, unless somebody waits for the disk: one sync for each
 would cost more than the rest of a request."""
 
