@@ -16,7 +16,7 @@ from services.common.settings import SettingsError
 _YOUNG, _MIDDLE, _OLD = 20_000, 20, 100
 """Objects that a collection waits for, and how many younger ones an older one waits for."""
 
-_SWITCH_SECONDS = 50e-6
+SWITCH_SECONDS = 50e-6
 """How long a thread asks for the interpreter before it gets it. While one asks, each system call of
 the event loop wakes it for nothing; Python's five milliseconds of that were a quarter of the edge's
 time."""
@@ -49,7 +49,7 @@ def run(main: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
     """Run a process's ``main`` on uvloop; an exit code it answers is the process's. A SettingsError
     ends it with one line and exit code 2."""
     code = None
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             code = uvloop.run(main())

@@ -66,7 +66,9 @@ class Admission:
         except Unavailable as error:
             raise errors.unavailable("auth") from error
         _check_query(exchange.query)
-        exchange.facts.update(org=principal.org_id, user=principal.user_id, key=principal.key_id)
+        facts = exchange.facts
+        facts["org"], facts["user"] = principal.org_id, principal.user_id
+        facts["key"] = principal.key_id
         return Caller(principal, digest)
 
     async def reserve(
@@ -166,13 +168,13 @@ def _require_well_formed(key: str) -> None:
 def _require_decision(result: quota_pb2.ReserveResult) -> None:
     """A skewed clock decides nothing; nor does a reservation that is over already. Raises
     Unavailable."""
-    if result.refusal.reason in ("CLOCK_SKEW", "STORE_UNAVAILABLE"):
+    if result.HasField("refusal") and result.refusal.reason in _UNDECIDED:
         raise Unavailable("the ledger cannot decide", reason=result.refusal.reason)
-    over = result.HasField("grant") and result.grant.state not in _LIVE
-    if over:
+    if result.HasField("grant") and result.grant.state not in _LIVE:
         raise Unavailable("the reservation is over before it began")
 
 
+_UNDECIDED = ("CLOCK_SKEW", "STORE_UNAVAILABLE")
 _LIVE = (quota_pb2.RESERVATION_STATE_RESERVED, quota_pb2.RESERVATION_STATE_UNSPECIFIED)
 
 

@@ -1,6 +1,5 @@
 """One call of an OpenAI API, told from its beginning to its end."""
 
-import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -48,7 +47,7 @@ class Call:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
-        exchange.facts.update(operation=self._api.operation, began=time.perf_counter())
+        exchange.facts["operation"] = self._api.operation
         given = exchange.header(b"x-client-request-id")
         if given:
             exchange.facts["client_request_id"] = given[:128].decode("latin-1")
@@ -56,7 +55,6 @@ class Call:
             await self._answer(exchange)
         finally:
             exchange.close()
-            exchange.facts.pop("began", None)
 
     async def _answer(self, exchange: Exchange) -> None:
         rooms, api = self._rooms, self._api
@@ -66,7 +64,9 @@ class Call:
         large = len(raw) >= LARGE
         ask = await rooms.bulk.do(partial(api.read, raw)) if large else api.read(raw)
         target = self._find(ask, caller)
-        exchange.facts.update(provider=target.provider.name, model=target.model, stream=ask.stream)
+        facts = exchange.facts
+        facts["provider"], facts["model"] = target.provider.name, target.model
+        facts["stream"] = ask.stream
         bound = api.bound(ask, target, rooms.first_window)
         hold, principal = await rooms.admission.reserve(
             caller,
@@ -115,7 +115,8 @@ class Call:
 
     def _relay(self, order: Order, answer: Answer, run: Run) -> Relay:
         exchange = order.exchange
-        exchange.facts.update(provider=answer.target.provider.name, model=answer.target.model)
+        facts, target = exchange.facts, answer.target  # which may be a fallback
+        facts["provider"], facts["model"] = target.provider.name, target.model
         return Relay(
             order.api,
             order.ask,
@@ -129,11 +130,9 @@ class Call:
         )
 
     def _settle(self, exchange: Exchange, hold: Hold, charge: Charge) -> None:
-        exchange.facts.update(
-            input_tokens=charge.tokens.input,
-            output_tokens=charge.tokens.output,
-            flags=" ".join(charge.flags),
-        )
+        facts, tokens = exchange.facts, charge.tokens
+        facts["input_tokens"], facts["output_tokens"] = tokens.input, tokens.output
+        facts["flags"] = " ".join(charge.flags)
         self._rooms.settlements.submit(hold.settled(charge))
 
 

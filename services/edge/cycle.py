@@ -2,7 +2,7 @@
 but for the price: the head of an answer is checked as a whole and leaves with the body."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from uvicorn._types import HTTPScope
@@ -11,6 +11,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 CYCLE = "gateway.cycle"
 """Where a scope has its Cycle."""
+
+Header = tuple[bytes, bytes]
 
 _CONTROLS = bytes(c for c in (*range(32), 127) if c not in b"\t\r\n")
 _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
@@ -50,6 +52,7 @@ class Cycle(RequestResponseCycle):
         self.chunked_encoding: bool | None = None
         self.expected_content_length = 0
         self._always = always
+        self.status = 0
         self._plain_chunks = False
         self._head = b""
 
@@ -74,7 +77,12 @@ class Cycle(RequestResponseCycle):
         if self.response_started:
             self._body(message.get("body", b""), more=message.get("more_body", False))
         else:
-            self._begin(message)
+            self.begin(message["status"], message.get("headers", ()))
+
+    @property
+    def fresh(self) -> bool:
+        """Whether an answer can begin, and not wait."""
+        return not (self.response_started or self.flow.write_paused or self.disconnected)
 
     @property
     def flows(self) -> bool:
@@ -93,6 +101,20 @@ class Cycle(RequestResponseCycle):
         else:
             self._body(body, more=True)
 
+    def end(self, body: bytes) -> None:
+        """The last of the body, while it flows."""
+        self._body(body, more=False)
+
+    def answer(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """A whole answer, while it is ``fresh``."""
+        self._begin(status, headers)
+        self._body(body, more=False)
+
+    def begin(self, status: int, headers: Iterable[Header]) -> None:
+        """The head of an answer, while it is ``fresh``."""
+        self._begin(status, headers)
+        self.loop.call_soon(self.flush)
+
     def flush(self) -> None:
         """Send the head, if it still waits for a body."""
         if self._head:
@@ -100,12 +122,12 @@ class Cycle(RequestResponseCycle):
             if not self.transport.is_closing():
                 self.transport.write(head)
 
-    def _begin(self, message: Mapping[str, Any]) -> None:
+    def _begin(self, status: int, headers: Iterable[Header]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        status = message["status"]
+        self.status = status
         lines = [STATUS_LINE[status]]
-        for given, value in (*self._always, *message.get("headers", ())):
+        for given, value in (*self._always, *headers):
             name = given.lower()
             lines.append(b"%b: %b\r\n" % (name, value))
             if name in _FRAMING:
@@ -123,7 +145,6 @@ class Cycle(RequestResponseCycle):
             text += b"transfer-encoding: chunked\r\n"
         self._plain_chunks = bool(self.chunked_encoding) and not bodiless
         self._head = text + b"\r\n"
-        self.loop.call_soon(self.flush)
 
     def _frame(self, name: bytes, value: bytes) -> None:
         if name == b"content-length" and self.chunked_encoding is None:

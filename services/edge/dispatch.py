@@ -26,7 +26,7 @@ from services.edge.principals import Principals
 from services.edge.reach import Reach
 from services.edge.running import Run
 from services.edge.transport import Exchange as Reply
-from services.edge.upstream import Upstream, request_headers
+from services.edge.upstream import Form, Upstream, own_headers
 from services.edge.usage import Tokens
 
 CONNECT_ATTEMPTS = 2
@@ -110,18 +110,16 @@ class Dispatch:
         target = placed(target, order.api.path)
         provider = target.provider
         self._reach.check(provider.base_url)
-        headers = request_headers(
-            order.exchange.headers,
-            provider,
-            provider.credential
-            if provider.name not in order.principal.providers_with_key
-            else await self._own_credential(target, order.principal),
-            told={"request_id": order.exchange.request_id, **_owner(order.principal)},
-            stream=order.ask.stream,
-            cache=order.principal.allow_upstream_cache,
-            media_type=order.ask.form.media_type if order.ask.form else b"application/json",
+        exchange, principal = order.exchange, order.principal
+        form = Form(
+            provider.base_url,
+            order.api.path,
+            await self._credential(target, principal),
+            order.ask.form.media_type if order.ask.form else b"application/json",
+            order.ask.stream,
         )
-        headers += order.exchange.trace
+        own = own_headers(exchange.headers, provider, exchange.request_id, principal)
+        own += exchange.trace
         make = partial(order.api.upstream_body, order.ask, target, hold)
         body = make() if len(order.ask.raw) < LARGE else await self._bulk.do(make)
         patience = _patience(order.exchange, provider)
@@ -131,7 +129,7 @@ class Dispatch:
                 raise ClientGone(sent=False)
             try:
                 with order.alarm.armed(patience):
-                    reply = await self._upstream.send(provider, order.api.path, headers, body)
+                    reply = await self._upstream.send(provider, form, own, body)
             except TimeoutError:
                 if order.alarm.gone:
                     raise ClientGone from None
@@ -148,7 +146,13 @@ class Dispatch:
                 return reply
             attempt += 1
 
-    async def _own_credential(self, target: Target, principal: Principal) -> str:
+    async def _credential(self, target: Target, principal: Principal) -> str:
+        """The organisation's own key, or the gateway's."""
+        provider = target.provider
+        if provider.kind == "cloudflare-rest":
+            return provider.cloudflare_token
+        if provider.name not in principal.providers_with_key:
+            return provider.credential
         try:
             return await self._principals.credential(principal, target.provider.name)
         except GatewayError as error:
@@ -176,12 +180,9 @@ class Dispatch:
 def _patience(exchange: Exchange, provider: Provider) -> float:
     """Seconds until an answer must begin: no longer than the client waits for it."""
     told = exchange.header(b"x-stainless-read-timeout") or exchange.header(b"x-stainless-timeout")
+    if not told:
+        return provider.first_byte_timeout
     try:
-        return min(provider.first_byte_timeout, max(float(told or b"inf"), LEAST_PATIENCE))
+        return min(provider.first_byte_timeout, max(float(told), LEAST_PATIENCE))
     except ValueError:
         return provider.first_byte_timeout
-
-
-def _owner(principal: Principal) -> dict[str, str]:
-    """By which Cloudflare's own logs can be read: ids, nothing that tells who it is."""
-    return {"org": principal.org_id, "user": principal.user_id, "key": principal.key_id}

@@ -11,8 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common.errors import GatewayError
 from services.common.ids import current_request, new_request_id
-from services.common.logs import logger
+from services.common.logs import logger, tell
 from services.edge import errors
+from services.edge.cycle import CYCLE, Cycle
 from services.edge.errors import ApiError
 from services.edge.exchange import JSON, ClientGone, not_allowed, unknown_url
 from services.edge.faults import UpstreamFailed
@@ -44,11 +45,12 @@ class Envelope:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
-        answer = _Answer(send, new_request_id())
-        current_request.set(answer.request_id)
+        request_id = new_request_id()
+        answer = _Answer(send, request_id, scope.get(CYCLE))
+        current_request.set(request_id)
         admin = scope["path"].startswith("/admin")
         facts: dict[str, object] = {"operation": "admin" if admin else "other"}
-        scope["state"] = {"request_id": answer.request_id, "facts": facts, "trace": ()}
+        scope["state"] = {"request_id": request_id, "facts": facts, "trace": ()}
         trace: Trace | None = None
         if self._tracing is not None and scope["path"] not in _QUIET:
             trace = self._tracing.begin(scope["headers"])
@@ -62,40 +64,47 @@ class Envelope:
         except (ApiError, GatewayError, UpstreamFailed) as error:
             await answer.refuse(error, facts)
         except Exception as error:
-            log.exception("request_failed", request_id=answer.request_id)
+            log.exception("request_failed", request_id=request_id)
             await answer.refuse(error, facts)
         finally:
             self._metrics.running -= 1
             self._done(scope, answer, facts, time.perf_counter() - began)
             if trace is not None:
-                trace.end(scope["method"], answer.status, answer.request_id, facts)
+                trace.end(scope["method"], answer.status, request_id, facts)
 
     def _done(self, scope: Scope, answer: "_Answer", facts: dict[str, object], took: float) -> None:
-        self._metrics.finished(answer.status, facts, took)
-        if scope["path"] in _QUIET:
+        status, path = answer.status, scope["path"]
+        self._metrics.finished(status, facts, took)
+        if path in _QUIET:
             return
-        self._log.info(
-            "request",
-            request_id=answer.request_id,
-            method=scope["method"],
-            path=scope["path"][:256],
-            status=answer.status,
-            ms=round(took * 1_000, 1),
-            **facts,
-        )
+        facts["request_id"] = answer.request_id
+        facts["method"] = scope["method"]
+        facts["path"] = path[:256]
+        facts["status"] = status
+        facts["ms"] = round(took * 1_000, 1)
+        tell(self._log, "request", facts)
 
 
 class _Answer:
-    """``send`` that adds the request id and knows whether the answer has begun."""
+    """``send`` that adds the request id, and knows whether the answer has begun: here or past
+    ASGI, by ``cycle``."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, cycle: Cycle | None) -> None:
         self.request_id = request_id
-        self.status = 0
+        self._status = 0
         self._send = send
+        self._cycle = cycle
+
+    @property
+    def status(self) -> int:
+        """0 before it begins."""
+        if self._status or self._cycle is None:
+            return self._status
+        return self._cycle.status
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._status = message["status"]
             headers = message.setdefault("headers", [])
             for name, _ in headers:
                 if name == b"x-request-id":

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
 from services.edge import errors
-from services.edge.cycle import CYCLE, Cycle
+from services.edge.cycle import CYCLE, Cycle, Header
 from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import ApiError, invalid
 
@@ -35,6 +36,7 @@ class Exchange:
         self.trace: Sequence[tuple[bytes, bytes]] = scope["state"].get("trace", ())
         client = scope.get("client")
         self.peer: str = client[0] if client else "unknown"
+        self.began = time.perf_counter()
         self.gone = False
         self._receive = receive
         self._send = send
@@ -148,8 +150,11 @@ class Exchange:
             self._watch.cancel()
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        if self.cycle is not None and self.cycle.fresh:
+            self.cycle.begin(status, self._raw(headers))
+        else:
+            raw = self._raw(headers)
+            await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, data: bytes) -> None:
         """More of the body. A client that keeps up is written to past ASGI, by ``cycle``."""
@@ -158,8 +163,16 @@ class Exchange:
         else:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
+    def ended(self, data: bytes) -> bool:
+        """Write the last of the body, if that needs no waiting; whether it did not."""
+        if self.cycle is None or not self.cycle.flows:
+            return False
+        self.cycle.end(data)
+        return True
+
     async def end(self, data: bytes = b"") -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        if not self.ended(data):
+            await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def answer(
         self,
@@ -170,9 +183,17 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """A whole answer."""
-        length = {"content-type": content_type, "content-length": str(len(body))}
-        await self.start(status, {**length, **(headers or {})})
-        await self.end(body)
+        told = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
+        if self.cycle is not None and self.cycle.fresh:
+            self.cycle.answer(status, self._raw(told), body)
+        else:
+            await self.start(status, told)
+            await self.end(body)
+
+    def _raw(self, headers: Mapping[str, str]) -> list[Header]:
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        raw.append((b"x-request-id", self.request_id.encode()))
+        return raw
 
 
 def _nothing() -> None: ...

@@ -16,6 +16,8 @@ from services.edge.usage import Tokens
 
 
 def to_message(tokens: Tokens) -> quota_pb2.TokenUsage:
+    if not any(tokens[2:]):  # as most are
+        return quota_pb2.TokenUsage(input_tokens=tokens.input, output_tokens=tokens.output)
     return quota_pb2.TokenUsage(
         input_tokens=tokens.input,
         cached_input_tokens=tokens.cached_input,
@@ -38,22 +40,20 @@ def reserve_item(
     request_id: str,
 ) -> quota_pb2.ReserveItem:
     """What is asked of the ledger, under a new id."""
-    owner = quota_pb2.Owner(
-        org_id=principal.org_id, user_id=principal.user_id, key_id=principal.key_id
-    )
+    key_id, model = principal.key_id, target.model
+    owner = quota_pb2.Owner(org_id=principal.org_id, user_id=principal.user_id, key_id=key_id)
     most = to_message(bound.most)
     digest = hashlib.sha256(ask.raw)
-    digest.update(f"\0{owner.key_id}\0{target.model}\0{operation}\0".encode())
-    digest.update(most.SerializeToString(deterministic=True))
+    digest.update(f"\0{key_id}\0{model}\0{operation}\0".encode() + most.SerializeToString())
     return quota_pb2.ReserveItem(
         reservation_id=new_reservation_id(),
         fingerprint=digest.hexdigest(),
         owner=owner,
-        model=target.model,
+        model=model,
         operation=operation,
         bound=most,
         min_output_tokens=bound.least_output,
-        service_tier=ask.service_tier,
+        service_tier=ask.service_tier or None,
         requested_model=ask.model,
         request_id=request_id,
     )
@@ -90,17 +90,17 @@ class Hold(NamedTuple):
             fingerprint=item.fingerprint,
             owner=item.owner,
             model=self.model,
-            service_tier=item.service_tier,
+            service_tier=item.service_tier or None,
             operation=item.operation,
             outcome=outcome,
             usage=to_message(charge.tokens),
             month=grant.month,
             admit_time_ms=grant.admit_time_ms,
-            flags=charge.flags,
+            flags=charge.flags or None,
             request_id=item.request_id,
             held_nano_usd=grant.held_nano_usd,
-            grace=bool(self.grace),
-            edge_id=self.grace,
+            grace=bool(self.grace) or None,
+            edge_id=self.grace or None,
         )
 
     def checkpoint(self, so_far: Tokens, want: int = 0) -> quota_pb2.CheckpointItem:

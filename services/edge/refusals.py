@@ -7,7 +7,7 @@ told.
 
 from datetime import UTC, datetime
 
-from gateway.quota.v1.quota_pb2 import Refusal, ReserveResult
+from gateway.quota.v1.quota_pb2 import RateStatus, Refusal, ReserveResult
 from services.common.money import to_usd
 from services.edge import errors
 from services.edge.errors import ApiError
@@ -46,12 +46,18 @@ def from_refusal(refusal: Refusal, requested: str, model: str) -> ApiError:
 def rate_headers(result: ReserveResult) -> dict[str, str]:
     """``x-ratelimit-*`` as OpenAI spells them; nothing where no rate is configured."""
     headers: dict[str, str] = {}
-    for kind, rate in (("requests", result.request_rate), ("tokens", result.token_rate)):
-        if rate.limit:
-            headers[f"x-ratelimit-limit-{kind}"] = str(rate.limit)
-            headers[f"x-ratelimit-remaining-{kind}"] = str(rate.remaining)
-            headers[f"x-ratelimit-reset-{kind}"] = _duration(rate.reset_ms)
+    if result.HasField("request_rate"):
+        _tell(headers, "requests", result.request_rate)
+    if result.HasField("token_rate"):
+        _tell(headers, "tokens", result.token_rate)
     return headers
+
+
+def _tell(headers: dict[str, str], kind: str, rate: RateStatus) -> None:
+    if rate.limit:
+        headers[f"x-ratelimit-limit-{kind}"] = str(rate.limit)
+        headers[f"x-ratelimit-remaining-{kind}"] = str(rate.remaining)
+        headers[f"x-ratelimit-reset-{kind}"] = _duration(rate.reset_ms)
 
 
 def budget_headers(refusal: Refusal) -> dict[str, str]:

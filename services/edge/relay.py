@@ -20,20 +20,19 @@ from services.edge.document import gathered, read_document
 from services.edge.errors import ApiError
 from services.edge.exchange import ClientGone, Exchange
 from services.edge.faults import UpstreamFailed
+from services.edge.flow import Flow
 from services.edge.mend import mender
 from services.edge.openai import Ask
 from services.edge.refusals import from_refusal
 from services.edge.running import Run, Running
 from services.edge.sse import EventTooLong, Sieve
 from services.edge.transport import Exchange as Reply
-from services.edge.upstream import plain_headers, returned_headers, transport_errors
+from services.edge.upstream import first_headers, returned_headers, transport_errors
 from services.edge.window import Window
 
-_FRAMING = ("content-type", "content-length")
+_FRAMING = (b"content-type", b"content-length")
 _GOODBYE_SECONDS = 1.0
 _LAST_SECONDS = 3.0
-_AT_ONCE = 64 << 10
-"""Bytes of events that are passed on without a turn of their own."""
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -57,13 +56,13 @@ class Relay:
     headers: dict[str, str]
     begun: bool = False
     complete: bool = False
-    _told: dict[str, str] = field(default_factory=dict)
+    _told: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
     def charge(self) -> Charge:
         bound = self.run.hold.bound
         charge = final_charge(self.run.meter, bound.estimated_input, complete=self.complete)
-        if self._told.get("cf-aig-cache-status") != "HIT":
+        if self._told.get(b"cf-aig-cache-status") != b"HIT":
             return charge
         return Charge(charge.tokens, charge.billable, (*charge.flags, "cached"))
 
@@ -74,15 +73,16 @@ class Relay:
     async def pass_on(self) -> None:
         """Carry the whole answer. Raises UpstreamFailed, ClientGone while nothing was sent."""
         reply = self.answer.reply
-        self._told = plain_headers(reply)
-        if "x-request-id" in self._told:
-            self.exchange.facts["upstream_request_id"] = self._told["x-request-id"][:128]
+        self._told = first_headers(reply)
+        told_id = self._told.get(b"x-request-id")
+        if told_id is not None:
+            self.exchange.facts["upstream_request_id"] = told_id[:128].decode("latin-1")
         try:
-            if self._told.get("content-encoding", "identity") != "identity":
+            if self._told.get(b"content-encoding", b"identity") != b"identity":
                 raise faults.malformed()  # nobody asked for it
-            if self.ask.stream and "text/event-stream" in self._told.get("content-type", ""):
+            if self.ask.stream and b"text/event-stream" in self._told.get(b"content-type", b""):
                 await self._stream(aiter(reply))
-            elif self.api.opaque and "json" not in self._told.get("content-type", ""):
+            elif self.api.opaque and b"json" not in self._told.get(b"content-type", b""):
                 await self._opaque(aiter(reply))
             else:
                 await self._document(reply)
@@ -91,7 +91,11 @@ class Relay:
 
     async def _opaque(self, body: AsyncIterator[bytes]) -> None:
         """A sound, or a text: bytes as they come. Cut off, it breaks the connection."""
-        told = {name: self._told[name] for name in _FRAMING if name in self._told}
+        told = {
+            name.decode(): self._told[name].decode("latin-1")
+            for name in _FRAMING
+            if name in self._told
+        }
         size = 0
         try:
             with self.alarm.armed(self._idle), transport_errors():
@@ -128,7 +132,7 @@ class Relay:
             await self.exchange.start(200, {**STREAM_HEADERS, **headers})
             await self.exchange.end(content)
             return
-        kind = self._told.get("content-type", "application/json")
+        kind = self._told.get(b"content-type", b"application/json").decode("latin-1")
         await self.exchange.answer(content, content_type=kind, headers=headers)
 
     def _read(self, content: bytes) -> bytes:
@@ -144,14 +148,18 @@ class Relay:
         self.begun = True
         self.run.stop = self.alarm.stop  # an answer in one piece is paid for; it is not cut
         await self.exchange.start(200, headers)
-        mend = mender(self.answer.target.provider.mend_stream) if self.api.chunks else None
-        sieve = Sieve(self.run.meter, withhold=self.api.withhold(self.ask), mend=mend)
+        mends, meter = self.answer.target.provider.mend_stream, self.run.meter
+        mend = mender(mends) if self.api.chunks else None
+        sieve = Sieve(meter, withhold=self.api.withhold(self.ask), mend=mend)
+        window = Window(self.run, self.running, self.alarm, self.exchange.write)
+        reply, as_is = self.answer.reply, not mends
+        flow = Flow(reply, self.exchange, sieve, window, self.alarm, meter, as_is=as_is)
         last = b""
         try:
             with self.alarm.armed(self._idle), transport_errors():
-                await self._events(body, sieve)
+                await flow.run(body, self._note_first_byte)
             last = sieve.rest()
-            self.run.meter.passed(last)
+            meter.passed(last)
         except TimeoutError:
             await self._interrupted()
             return
@@ -159,40 +167,8 @@ class Relay:
             await self._end(self._broken(faults.truncated()), _LAST_SECONDS)
             return
         await self._finish(sieve, last)
-        if sieve.done:
+        if sieve.done and not reply.done:
             await self._goodbye(body)
-
-    async def _events(self, body: AsyncIterator[bytes], sieve: Sieve) -> None:
-        reply, exchange, cycle = self.answer.reply, self.exchange, self.exchange.cycle
-        meter, alarm = self.run.meter, self.alarm
-        window = Window(self.run, self.running, alarm, exchange.write)
-
-        def pass_at_once(chunk: bytes) -> bytes | None:
-            """The way of most chunks: nobody has to wait, so nobody is woken."""
-            size = len(chunk) + sieve.held
-            if cycle is None or not cycle.flows or size > _AT_ONCE or not window.wide(size):
-                return chunk
-            ready = sieve.feed(chunk)
-            if ready:
-                meter.passed(ready)
-                cycle.write(ready)
-            alarm.again()
-            return b"" if sieve.done else None
-
-        first = True
-        async for chunk in body:
-            reply.shortcut = None
-            ready = sieve.feed(chunk)
-            if ready:
-                if first:
-                    self._note_first_byte()
-                    first = False
-                await window.deliver(ready)
-            if sieve.done:
-                return
-            alarm.again()
-            if not first:
-                reply.shortcut = pass_at_once
 
     async def _finish(self, sieve: Sieve, last: bytes) -> None:
         """The upstream's body is over: was it the whole answer?"""
@@ -221,6 +197,8 @@ class Relay:
 
     async def _end(self, data: bytes, seconds: float) -> None:
         """The last bytes. A client that does not read must not keep a hold alive."""
+        if self.exchange.ended(data):
+            return
         try:
             async with asyncio.timeout(seconds):
                 await self.exchange.end(data)
@@ -243,7 +221,5 @@ class Relay:
             pass  # then it is closed
 
     def _note_first_byte(self) -> None:
-        began = self.exchange.facts.get("began")
-        if began is not None:
-            took = time.perf_counter() - began
-            self.exchange.facts["first_byte_ms"] = round(took * 1_000, 1)
+        took = time.perf_counter() - self.exchange.began
+        self.exchange.facts["first_byte_ms"] = round(took * 1_000, 1)

@@ -98,6 +98,17 @@ class Sieve:
         return event
 
 
+def plain(chunk: bytes) -> bool:
+    """Whether a chunk is one event, a line of data, with nothing in it to look at; as nearly all
+    are."""
+    return (
+        chunk.startswith(b"data:")
+        and chunk.endswith(b"}\n\n")
+        and chunk.find(b"\n") == len(chunk) - 2
+        and b'"usage"' not in chunk
+    )
+
+
 def split(events: bytes) -> list[bytes]:
     """Whole events, each with its blank line."""
     found, start = [], 0

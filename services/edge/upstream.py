@@ -6,30 +6,49 @@ kept, nothing decompressed.
 """
 
 import asyncio
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 import httpx
 import orjson
 
+from gateway.auth.v1.auth_pb2 import Principal
 from services.edge import faults
 from services.edge.addresses import Place, checked
 from services.edge.catalog import Provider
+from services.edge.faults import UpstreamFailed
 from services.edge.transport import Exchange as Reply
-from services.edge.transport import LeanTransport, Resolve, resolve
+from services.edge.transport import LeanTransport, Pool, Resolve, resolve, wire
 
 MAX_ERROR_BODY = 1 << 20
+MOST_WAYS = 1_000
 
 _FORWARDED = (b"openai-beta",)
 """The only headers of the client's that travel on."""
 
-_RETURNED = ("openai-processing-ms", "openai-version")
+_RETURNED = (
+    (b"openai-processing-ms", "openai-processing-ms"),
+    (b"openai-version", "openai-version"),
+)
 """The only headers of the provider's that travel back, beside the content type."""
 
 
-class _Place(NamedTuple):
-    url: httpx.URL
-    host: tuple[bytes, bytes]
+class Form(NamedTuple):
+    """What many requests have in common. ``credential`` is the provider's key: the gateway's own
+    or the organisation's; empty where Cloudflare has it."""
+
+    base_url: str
+    path: str
+    credential: str
+    media_type: bytes = b"application/json"
+    stream: bool = False
+
+
+class _Way(NamedTuple):
+    """Where requests of one form go, and how they begin."""
+
+    pool: Pool
+    opening: bytes
 
 
 class Upstream:
@@ -38,65 +57,68 @@ class Upstream:
 
     def __init__(self, private: Set[Place], *, resolve: Resolve = resolve) -> None:
         self._transport = LeanTransport(resolve=checked(resolve, private))
-        self._places: dict[tuple[str, str], _Place] = {}
+        self._ways: dict[Form, _Way] = {}
 
     async def close(self) -> None:
         await self._transport.aclose()
 
     async def send(
-        self, provider: Provider, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+        self, provider: Provider, form: Form, own: list[tuple[bytes, bytes]], body: bytes
     ) -> Reply:
-        """One attempt: the answer's status and headers, its body still to be read. Raises
-        UpstreamFailed for anything but a success, ``TimeoutError`` never."""
-        place = self._places.get((provider.base_url, path)) or self._place(provider, path)
-        told = [place.host, *headers, (b"content-length", b"%d" % len(body))]
-        connect = provider.connect_timeout
-        with transport_errors():
-            reply = await self._transport.post(place.url, told, body, connect=connect)
+        """One attempt: the answer's status and headers, its body still to be read. ``own`` are the
+        headers that no other request has. Raises UpstreamFailed for anything but a success,
+        ``TimeoutError`` never."""
+        length = (b"content-length", b"%d" % len(body))
+        try:
+            way = self._ways.get(form) or self._way(form)
+            head = way.opening + wire.lines([*own, length]) + b"\r\n"
+            reply = await self._transport.post(
+                way.pool, head, body, connect=provider.connect_timeout
+            )
+        except (httpx.TransportError, OSError) as error:
+            raise _failure(error) from error
         if reply.status == 200:
             return reply
         try:
             text = await _beginning(reply)
         finally:
             reply.give_up()
-        retry_after = plain_headers(reply).get("retry-after", "")
+        retry_after = first_headers(reply).get(b"retry-after", b"").decode("latin-1")
         raise faults.refused(reply.status, text, retry_after, secret=provider.credential)
 
-    def _place(self, provider: Provider, path: str) -> _Place:
-        url = httpx.URL(provider.base_url + path)
-        place = self._places[provider.base_url, path] = _Place(url, (b"host", url.netloc))
-        return place
+    def _way(self, form: Form) -> _Way:
+        url = httpx.URL(form.base_url + form.path)
+        headers = [
+            (b"host", url.netloc),
+            (b"content-type", form.media_type),
+            (b"accept", b"text/event-stream" if form.stream else b"application/json"),
+            (b"accept-encoding", b"identity"),
+            (b"user-agent", b"ai-gateway"),
+        ]
+        if form.credential:
+            headers.append((b"authorization", f"Bearer {form.credential}".encode()))
+        opening = wire.opening("POST", url.raw_path, headers)
+        if len(self._ways) >= MOST_WAYS:
+            self._ways.clear()
+        way = self._ways[form] = _Way(self._transport.pool(url), opening)
+        return way
 
 
-def request_headers(
-    client: list[tuple[bytes, bytes]],
-    provider: Provider,
-    credential: str,
-    *,
-    told: Mapping[str, str],
-    stream: bool,
-    cache: bool,
-    media_type: bytes = b"application/json",
+def own_headers(
+    client: Iterable[tuple[bytes, bytes]], provider: Provider, request_id: str, principal: Principal
 ) -> list[tuple[bytes, bytes]]:
-    """The headers of an upstream request. ``credential`` is the provider's key: the gateway's own
-    or the organisation's; empty where Cloudflare has it. ``told`` is the request's id
-    (``request_id``) and what else Cloudflare's logs shall know: five entries at most."""
-    accept = b"text/event-stream" if stream else b"application/json"
-    headers = [
-        (b"content-type", media_type),
-        (b"accept", accept),
-        (b"accept-encoding", b"identity"),
-        (b"user-agent", b"ai-gateway"),
-        (b"x-request-id", told["request_id"].encode()),
-        *((name, value) for name, value in client if name in _FORWARDED),
-    ]
-    if provider.kind == "cloudflare-rest":
-        credential = provider.cloudflare_token
-        headers.append((b"cf-aig-gateway-id", provider.cloudflare_gateway.encode()))
-    if credential:
-        headers.append((b"authorization", f"Bearer {credential}".encode()))
+    """The headers that no other request has. Cloudflare's own logs shall know whose it is: ids,
+    nothing that tells who that is, five entries at most."""
+    headers = [(b"x-request-id", request_id.encode())]
+    headers += [pair for pair in client if pair[0] in _FORWARDED]
     if provider.kind.startswith("cloudflare"):
-        headers += _cloudflare(provider, told, cache)
+        told = {
+            "request_id": request_id,
+            "org": principal.org_id,
+            "user": principal.user_id,
+            "key": principal.key_id,
+        }
+        headers += _cloudflare(provider, told, principal.allow_upstream_cache)
     return headers
 
 
@@ -107,8 +129,10 @@ def _cloudflare(
     where the organisation wants it; its own retries would be billed behind the ledger's back."""
     headers = [
         (b"cf-aig-max-attempts", b"1"),
-        (b"cf-aig-metadata", orjson.dumps(dict(told))),
+        (b"cf-aig-metadata", orjson.dumps(told)),
     ]
+    if provider.kind == "cloudflare-rest":
+        headers.append((b"cf-aig-gateway-id", provider.cloudflare_gateway.encode()))
     if not cache:
         headers.append((b"cf-aig-skip-cache", b"true"))
     if provider.kind == "cloudflare-compat" and provider.cloudflare_token:
@@ -116,34 +140,35 @@ def _cloudflare(
     return headers
 
 
-def plain_headers(reply: Reply) -> dict[str, str]:
+def first_headers(reply: Reply) -> dict[bytes, bytes]:
     """An answer's headers by their lower-case names, the first of each."""
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1")
-        for name, value in reversed(reply.headers)
-    }
+    return {name.lower(): value for name, value in reversed(reply.headers)}
 
 
-def returned_headers(told: Mapping[str, str]) -> dict[str, str]:
+def returned_headers(told: Mapping[bytes, bytes]) -> dict[str, str]:
     """What of an answer's headers may reach the client."""
-    found = {name: told[name] for name in _RETURNED if name in told}
-    upstream_id = told.get("x-request-id") or told.get("cf-ray")
+    found = {text: told[name].decode("latin-1") for name, text in _RETURNED if name in told}
+    upstream_id = told.get(b"x-request-id") or told.get(b"cf-ray")
     if upstream_id:
-        found["x-gateway-upstream-request-id"] = upstream_id[:128]
+        found["x-gateway-upstream-request-id"] = upstream_id[:128].decode("latin-1")
     return found
 
 
 class transport_errors:
-    """What the transport raises, as UpstreamFailed. Only a failure to connect proves that the
-    provider saw nothing."""
+    """What the transport raises, as UpstreamFailed."""
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-            raise faults.not_connected() from error
-        if isinstance(error, httpx.TransportError | OSError):
-            raise faults.broken() from error
+        if error is not None and isinstance(error, httpx.TransportError | OSError):
+            raise _failure(error) from error
+
+
+def _failure(error: httpx.TransportError | OSError) -> UpstreamFailed:
+    """Only a failure to connect proves that the provider saw nothing."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return faults.not_connected()
+    return faults.broken()
 
 
 async def _beginning(reply: Reply) -> bytes:

@@ -33,7 +33,7 @@ class Window:
         self._running = running
         self._alarm = alarm
         self._write = write
-        self._limited = run.hold.bound.window
+        self.limited = run.hold.bound.window
         self._extension: asyncio.Task[None] | None = None
 
     async def deliver(self, ready: bytes) -> None:
@@ -50,7 +50,7 @@ class Window:
 
     def wide(self, size: int) -> bool:
         """Whether so many bytes fit without a look at what was delivered before them."""
-        if not self._limited:
+        if not self.limited:
             return True
         meter = self._run.meter
         waiting = size + meter.uncounted

@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common import logs, secret
-from services.common.process import settle_heap
+from services.common.process import SWITCH_SECONDS, settle_heap
 from services.edge import app
 from services.edge.admission import Admission
 from services.edge.bulk import Bulk
@@ -276,10 +276,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_600, help="in a turn")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
+    sys.setswitchinterval(SWITCH_SECONDS)
     kind = traffic.JSON if options.kind == "json" else traffic.SSE
     logs.configure("edge", "info", "json")
     nowhere = Path(os.devnull).open("ab")  # noqa: SIM115
-    structlog.configure(logger_factory=structlog.BytesLoggerFactory(nowhere))
+    structlog.configure(logger_factory=logs.LinesFactory(nowhere))
     profile = None
     if options.profile:
         import cProfile

@@ -14,7 +14,7 @@ from services.edge.addresses import Place, checked, public
 from services.edge.catalog import Provider, load_catalog
 from services.edge.faults import UpstreamFailed
 from services.edge.transport import AddressInfo, LeanTransport
-from services.edge.upstream import Upstream
+from services.edge.upstream import Form, Upstream
 from tests.edge.wire import chat
 from tests.edge.world import World
 
@@ -82,8 +82,7 @@ def listening(address: str) -> Iterator[tuple[int, list[str]]]:
 
 async def send(upstream: Upstream, port: int) -> int:
     provider = Provider("p", "openai", f"http://rebind.example:{port}/v1")
-    host = (b"host", b"rebind.example")
-    return (await upstream.send(provider, "/x", [host], b"{}")).status
+    return (await upstream.send(provider, Form(provider.base_url, "/x", ""), [], b"{}")).status
 
 
 @pytest.mark.parametrize("answer", [["127.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["169.254.169.254"]])

@@ -129,3 +129,22 @@ async def test_what_is_told_with_every_answer_is_told_as_it_is_when_the_answer_b
     await made.send(body(b"", more=False))
     assert b"\r\nconnection: close\r\n" in wire.seen[0]
     assert wire.closed
+
+
+async def test_a_whole_answer_is_one_write_and_the_head_of_a_stream_waits_for_its_body() -> None:
+    wire, made = cycle(always=[(b"date", b"now")])
+    assert made.fresh
+    made.answer(200, [(b"Content-Length", b"4")], b"body")
+    assert wire.seen == [b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 4\r\n\r\nbody"]
+    assert (made.fresh, made.status, made.response_complete) == (False, 200, True)
+    wire, made = cycle()
+    made.begin(200, [])
+    made.end(b"body")
+    assert wire.seen == [CHUNKED + b"4\r\nbody\r\n0\r\n\r\n"]
+
+
+async def test_nothing_breaks_out_of_the_head_of_a_whole_answer() -> None:
+    wire, made = cycle()
+    with pytest.raises(RuntimeError, match="break out"):
+        made.answer(200, [(b"x", b"a\r\nb: c")], b"")
+    assert wire.seen == []

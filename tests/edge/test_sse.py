@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge import sse
+from services.edge.mend import mender
 from services.edge.sse import EventTooLong, Sieve
 from services.edge.usage import Meter
 
@@ -102,6 +103,22 @@ def test_done_inside_a_text_is_not_the_end() -> None:
     assert not sieve.done
     for end in (b"data: [DONE]\n\n", b"data:[DONE]\r\n\r\n", b": x\n\ndata: [DONE]\n\n"):
         assert run([end], withhold=False)[2].done
+
+
+@given(st.sampled_from(["data: ", "data:", "event: x\ndata: ", ": ", ""]), st.text(), st.booleans())
+def test_a_plain_event_is_one_that_nobody_changes(before: str, text: str, null: bool) -> None:
+    found = {**chunk(text), "usage": None} if null else chunk(text)
+    for raw in (f"{before}{json.dumps(found)}\n\n".encode(), f"{before}{text}}}\n\n".encode()):
+        sieve = Sieve(Meter(), withhold=True, mend=mender(False))
+        if sse.plain(raw):
+            assert (sieve.feed(raw), sieve.held, sieve.done) == (raw, 0, False)
+
+
+def test_one_event_of_data_is_plain() -> None:
+    assert sse.plain(event(chunk("Hello")))
+    assert not sse.plain(event({**chunk("Hello"), "usage": USAGE}))
+    assert not sse.plain(event(chunk("Hello")) * 2)
+    assert not sse.plain(event("[DONE]"))
 
 
 def test_half_an_event_at_the_end_is_dropped_and_a_whole_one_completed() -> None:

@@ -5,7 +5,7 @@ one) → connection (a protocol on the event loop) → exchange (one answer, wit
 """
 
 from services.edge.transport.exchange import Exchange
-from services.edge.transport.pool import AddressInfo, Limits, Resolve
+from services.edge.transport.pool import AddressInfo, Limits, Pool, Resolve
 from services.edge.transport.transport import LeanTransport, resolve
 
-__all__ = ["AddressInfo", "Exchange", "LeanTransport", "Limits", "Resolve", "resolve"]
+__all__ = ["AddressInfo", "Exchange", "LeanTransport", "Limits", "Pool", "Resolve", "resolve"]

@@ -48,13 +48,10 @@ class LeanTransport(httpx.AsyncBaseTransport):
         self._drain_seconds = drain_seconds
         self._pools: dict[tuple[str, str, int | None, str], Pool] = {}
 
-    async def post(
-        self, url: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, *, connect: float
-    ) -> Exchange:
-        """The answer to a POST with all its headers; ``connect`` bounds the waits for a connection.
-        What httpx's own request and response would add costs as much as the rest of the way."""
-        head = wire.head("POST", url.raw_path, headers)
-        pool = self._pool(url)
+    async def post(self, pool: Pool, head: bytes, body: bytes, *, connect: float) -> Exchange:
+        """The answer to a POST with such a head (of ``wire``); ``connect`` bounds the waits for a
+        connection. What httpx's own request and response would add costs as much as the rest of the
+        way."""
         connection = pool.idle() or await pool.acquire(connect=connect, wait=connect)
         exchange = connection.start(bodyless=False, read=None, write=None)
         try:
@@ -68,7 +65,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
         return exchange
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        pool = self._pool(request.url, request.extensions.get("sni_hostname"))
+        pool = self.pool(request.url, request.extensions.get("sni_hostname"))
         timeouts = request.extensions.get("timeout") or {}
         method = request.method
         head = wire.head(method, request.url.raw_path, request.headers.raw)
@@ -114,7 +111,8 @@ class LeanTransport(httpx.AsyncBaseTransport):
         pools, self._pools = list(self._pools.values()), {}
         await asyncio.gather(*(pool.aclose(self._drain_seconds) for pool in pools))
 
-    def _pool(self, url: httpx.URL, server_name: str | None = None) -> Pool:
+    def pool(self, url: httpx.URL, server_name: str | None = None) -> Pool:
+        """The connections to a URL's origin."""
         host = url.raw_host.decode("ascii")
         name = server_name or host
         key = (url.scheme, host, url.port, name)

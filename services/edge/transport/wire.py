@@ -4,19 +4,35 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import httpx
 
+Header = tuple[bytes, bytes]
 
-def head(method: str, path: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Request line and headers, with the empty line.
 
-    Raises httpx.LocalProtocolError when a part would break out of its line.
-    """
-    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), path)]
-    lines += [b"%b: %b" % pair for pair in headers]
-    text = b"\r\n".join(lines)
-    breaks = len(lines) - 1
+def head(method: str, path: bytes, headers: Iterable[Header]) -> bytes:
+    """Request line and headers, with the empty line. Raises httpx.LocalProtocolError when a part
+    would break out of its line."""
+    return opening(method, path, headers) + b"\r\n"
+
+
+def opening(method: str, path: bytes, headers: Iterable[Header]) -> bytes:
+    """The same without the empty line: more ``lines`` may follow."""
+    return _checked([b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), path), *_lines(headers)])
+
+
+def lines(headers: Iterable[Header]) -> bytes:
+    """Headers, each with its end. Raises as ``head``."""
+    return _checked(_lines(headers))
+
+
+def _lines(headers: Iterable[Header]) -> list[bytes]:
+    return [b"%b: %b\r\n" % pair for pair in headers]
+
+
+def _checked(parts: list[bytes]) -> bytes:
+    text = b"".join(parts)
+    breaks = len(parts)
     if text.count(b"\n") != breaks or text.count(b"\r") != breaks or b"\0" in text:
         raise httpx.LocalProtocolError("a header or the path holds a line break")
-    return text + b"\r\n\r\n"
+    return text
 
 
 def body(request: httpx.Request) -> bytes | None:
