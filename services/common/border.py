@@ -72,6 +72,11 @@ class Border(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
+    def around(self, method: str, inner: Any) -> Any:
+        """The border around a stream-stream handler that no gRPC server calls."""
+        service = method.rpartition("/")[0].lstrip("/")
+        return self._wrap_stream(method, self._trust.get(service, ADMIN), inner)
+
     def _wrap(self, method: str, trust: str, inner: Any) -> Handler:
         running = self._metrics.running.labels(method)
         seconds = self._metrics.seconds.labels(method)

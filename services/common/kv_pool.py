@@ -3,15 +3,27 @@ cost more than the command where a connection lies ready."""
 
 from typing import Any
 
+from redis._parsers.base import BaseParser
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from services.common.kv_line import KvLine
+
 
 class Pool(BlockingConnectionPool):
-    """Only who finds no connection ready waits as redis-py does."""
+    """Only who finds no connection ready waits as redis-py does. ``line`` is one connection more,
+    which all of its users share."""
 
     _waiting = 0
+    _line: KvLine | None = None
+
+    @property
+    def line(self) -> KvLine:
+        if self._line is None:
+            silence = self.connection_kwargs["socket_timeout"]
+            self._line = KvLine(self._opened, BaseParser.parse_error, silence=silence)
+        return self._line
 
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         if self._available_connections and not self._in_maintenance:
@@ -33,6 +45,18 @@ class Pool(BlockingConnectionPool):
         else:
             self._in_use_connections.remove(connection)
             self._available_connections.append(connection)
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        if self._line is not None and inuse_connections:
+            self._line.close()
+        await super().disconnect(inuse_connections)
+
+    async def _opened(self) -> AbstractConnection:
+        make: Any = self.make_connection
+        connection: AbstractConnection = make()
+        connect: Any = connection.connect
+        await connect()
+        return connection
 
 
 async def _unread(connection: AbstractConnection) -> bool:

@@ -9,6 +9,7 @@ from redis.exceptions import NoScriptError
 
 from services.common.kv import Kv
 from services.common.kv_cluster import ClusterKv
+from services.common.kv_line import KvLine
 from services.common.kv_pool import command
 
 
@@ -28,3 +29,12 @@ class Script:
             return await command(kv, "EVALSHA", self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return await kv.eval(self._text, len(keys), *keys, *args)
+
+    async def ask(
+        self, line: KvLine, keys: Sequence[str], args: Sequence[str | int], seconds: float
+    ) -> Any:
+        """The same over a server's line, each attempt within ``seconds``."""
+        try:
+            return await line.ask(("EVALSHA", self._sha, len(keys), *keys, *args), seconds)
+        except NoScriptError:
+            return await line.ask(("EVAL", self._text, len(keys), *keys, *args), seconds)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import grpc
 from starlette.routing import BaseRoute
@@ -36,6 +35,7 @@ from services.edge.health import Readiness
 from services.edge.heartbeat import Heartbeat
 from services.edge.ledger import Ledger
 from services.edge.metrics import EdgeMetrics
+from services.edge.neighbour import place
 from services.edge.outbox import Outbox
 from services.edge.principals import Principals
 from services.edge.running import Running
@@ -169,13 +169,15 @@ async def _money(
     counts: EdgeMetrics,
 ) -> _Money:
     """Started, to be ended by the stack in reverse: what it gets last is settled first."""
-    own = _own_slot(settings.data_dir)
+    own = slot.own(settings.data_dir)
     if own is not None:
         stack.callback(own.release)
     edge_id = own.edge_id if own else f"edge_{secrets.token_hex(8)}"
     breaker = Breaker("quota")
-    patience = settings.patience_seconds
-    quota = QuotaClient(channel, token, edge_id=edge_id, breaker=breaker, patience=patience)
+    patience, near = settings.patience_seconds, place(settings.quota_target, settings.tls_cert)
+    quota = QuotaClient(
+        channel, token, edge_id=edge_id, breaker=breaker, patience=patience, place=near
+    )
     outbox = Outbox(own.path if own else None, quota.settle, counts)
     stack.push_async_callback(outbox.drain, settings.drain_seconds)
     grace = _grace(own, outbox, auth, edge_id, counts)
@@ -192,15 +194,6 @@ async def _money(
     counts.watch(lambda: outbox.pending, lambda: len(running))
     counts.outages.watch(lambda: outbox.durable, lambda: breaker.open)
     return _Money(quota, grace, ledger, running)
-
-
-def _own_slot(data_dir: Path) -> Slot | None:
-    try:
-        return slot.take(data_dir)
-    except OSError as error:
-        hint = "settlements are kept in memory only and no share can be used in an outage"
-        log.error("data_dir_unusable", GATEWAY_DATA_DIR=str(data_dir), cause=str(error), hint=hint)
-        return None
 
 
 def _grace(

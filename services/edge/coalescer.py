@@ -31,6 +31,11 @@ class Coalescer(Generic[Item, Result]):
             self._flight = asyncio.create_task(self._fly())
         return await future
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is in flight."""
+        return self._flight is not None
+
     def abandon(self, error: GatewayError) -> None:
         """Raise for every item that has not left yet."""
         waiting, self._waiting = self._waiting, []
@@ -44,6 +49,7 @@ class Coalescer(Generic[Item, Result]):
                 batch = self._waiting[: self._most]
                 del self._waiting[: self._most]
                 await self._carry(batch)
+                await asyncio.sleep(0)  # who was answered may have more to send
         finally:
             self._flight = None
 

@@ -11,6 +11,10 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from services.common.logs import logger
+
+log = logger("edge")
+
 _LOCK = "lock"
 
 
@@ -73,3 +77,13 @@ def _locked(path: Path) -> Slot | None:
         pass
     os.close(lock)
     return None
+
+
+def own(data_dir: Path) -> Slot | None:
+    """As ``take``; None, said in the log, where nothing can be written."""
+    try:
+        return take(data_dir)
+    except OSError as error:
+        hint = "settlements are kept in memory only and no share can be used in an outage"
+        log.error("data_dir_unusable", GATEWAY_DATA_DIR=str(data_dir), cause=str(error), hint=hint)
+        return None

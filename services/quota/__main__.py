@@ -2,16 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from genai_prices.data_snapshot import get_snapshot
 
 from gateway.quota.v1 import admin_pb2_grpc, quota_pb2_grpc
+from gateway.quota.v1 import quota_pb2 as pb
 from services.common import logs, metrics
 from services.common.access import Access
 from services.common.border import ADMIN, HOT, REFLECTION, Border
 from services.common.idempotency import Idempotency
 from services.common.kv import Kv, open_kv, require_fit
+from services.common.local import SUFFIX, LocalServer, Method
 from services.common.logins import LoginWatch
 from services.common.process import run, until_signal
 from services.common.serve import Server
@@ -79,24 +82,19 @@ async def serve(settings: QuotaSettings) -> None:
     kv = _open(settings, max(settings.kv_timeout_ms, _SOCKET_MS))
     admin_kv = _open(settings, _ADMIN_MS)
     trail = Trail(admin_kv, now_ms)
-    access = Access(
-        kv,
-        admin_key=require_secret("ADMIN_API_KEY", settings.admin_api_key),
-        service_token=require_secret("GATEWAY_SERVICE_TOKEN", settings.service_token),
-        on_burst=LoginWatch(trail, "quota").burst,
-    )
-    for warning in await require_fit(kv, unsafe=settings.kv_unsafe):
-        log.warning("kv", problem=warning)
+    access = _access(settings, kv, trail)
+    await _fit(kv, settings)
     door = Door(kv, timeout=settings.kv_timeout_ms / 1000)
     store, books = LedgerStore(door, lua), Books(door)
     sweeper = Sweeper(store, books, seconds=settings.sweep_seconds, clock=now_ms, registry=registry)
     hot = QuotaService(
         store, prices, min_edges=settings.grace_min_edges, seen=sweeper.see, clock=now_ms
     )
+    border = Border(access, metrics.RpcMetrics(registry), TRUST)
     server = Server(
         listen=settings.listen,
         settings=settings,
-        border=Border(access, metrics.RpcMetrics(registry), TRUST),
+        border=border,
         services=[
             (HOT_SERVICE, partial(quota_pb2_grpc.add_QuotaServiceServicer_to_server, hot)),
             (
@@ -110,6 +108,7 @@ async def serve(settings: QuotaSettings) -> None:
         ready=door.ping,
     )
     metrics.expose(registry, settings.metrics_listen, certificate=settings.tls_cert)
+    near = await _near(server.addresses, border, hot)
     await server.start()
     archivist = Archivist(store, books, trail, days=settings.journal_days, clock=now_ms)
     chores = [asyncio.create_task(chore) for chore in (sweeper.run(), archivist.run())]
@@ -117,10 +116,46 @@ async def serve(settings: QuotaSettings) -> None:
     for chore in chores:
         chore.cancel()
     hot.leave()
+    await asyncio.gather(*(one.stop() for one in near))
     await server.stop()
     await asyncio.gather(*chores, return_exceptions=True)
     await kv.aclose()
     await admin_kv.aclose()
+
+
+def _access(settings: QuotaSettings, kv: Kv, trail: Trail) -> Access:
+    return Access(
+        kv,
+        admin_key=require_secret("ADMIN_API_KEY", settings.admin_api_key),
+        service_token=require_secret("GATEWAY_SERVICE_TOKEN", settings.service_token),
+        on_burst=LoginWatch(trail, "quota").burst,
+    )
+
+
+async def _fit(kv: Kv, settings: QuotaSettings) -> None:
+    for warning in await require_fit(kv, unsafe=settings.kv_unsafe):
+        log.warning("kv", problem=warning)
+
+
+async def _near(addresses: Sequence[str], border: Border, hot: QuotaService) -> list[LocalServer]:
+    """The streams for edges on this machine, beside each unix socket."""
+    reserve, settle = (
+        f"/{HOT_SERVICE}/StreamReserveQuota",
+        f"/{HOT_SERVICE}/StreamSettleReservations",
+    )
+    methods = {
+        reserve: Method(
+            border.around(reserve, hot.StreamReserveQuota), pb.StreamReserveQuotaRequest
+        ),
+        settle: Method(
+            border.around(settle, hot.StreamSettleReservations), pb.StreamSettleReservationsRequest
+        ),
+    }
+    paths = [a.removeprefix("unix:") for a in addresses if a.startswith("unix:")]
+    servers = [LocalServer(f"{path}{SUFFIX}", methods) for path in paths]
+    for one in servers:
+        await one.start()
+    return servers
 
 
 def administration(kv: Kv, lua: scripts.Scripts) -> QuotaAdminService:

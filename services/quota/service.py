@@ -1,5 +1,6 @@
 """The hot RPCs: what a request may cost, what it costs so far, what it did cost."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import grpc
 from gateway.quota.v1 import quota_pb2 as pb
 from gateway.quota.v1 import quota_pb2_grpc as rpc
 from services.common import keys
-from services.common.errors import InvalidField
+from services.common.errors import GatewayError, InvalidField
 from services.quota import lines, results, wire
 from services.quota.items import (
     Checkpoint,
@@ -50,13 +51,13 @@ class QuotaService(rpc.QuotaServiceServicer):
     async def ReserveQuota(
         self, request: pb.ReserveQuotaRequest, context: Context
     ) -> pb.ReserveQuotaResponse:
-        return await self._reserve(request.items)
+        return await self._reserve(request)
 
     async def StreamReserveQuota(
         self, requests: AsyncIterator[pb.StreamReserveQuotaRequest], context: Context
     ) -> AsyncIterator[pb.ReserveQuotaResponse]:
         async for request in requests:
-            answer = await self._reserve(request.items)
+            answer = await self._reserve(request)
             answer.last = self._leaving
             yield answer
 
@@ -73,7 +74,31 @@ class QuotaService(rpc.QuotaServiceServicer):
             answer.last = self._leaving
             yield answer
 
-    async def _reserve(self, items: Sequence[pb.ReserveItem]) -> pb.ReserveQuotaResponse:
+    async def _reserve(
+        self, request: pb.ReserveQuotaRequest | pb.StreamReserveQuotaRequest
+    ) -> pb.ReserveQuotaResponse:
+        """What came along is booked first; the KV need not have answered when the reserves leave
+        for it, as it takes one after the other."""
+        if not request.settlements:
+            return await self._admit(request.items)
+        booking = asyncio.create_task(self._settle(request.settlements))
+        if self._store.in_order:
+            for _ in range(2):  # it is on its way, and its calls for several organisations are
+                await asyncio.sleep(0)
+        else:
+            await asyncio.wait((booking,))
+        try:
+            response = await self._admit(request.items)
+        finally:
+            await asyncio.wait((booking,))
+            failed = booking.exception()
+        if failed is None:
+            response.settlement_results.extend(booking.result().results)
+        elif not isinstance(failed, GatewayError):
+            raise failed
+        return response
+
+    async def _admit(self, items: Sequence[pb.ReserveItem]) -> pb.ReserveQuotaResponse:
         read = self._read(items, wire.reserve)
         asks = [ask for ask in read if isinstance(ask, Reserve)]
         for org in {ask.owner.org for ask in asks}:

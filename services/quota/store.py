@@ -51,6 +51,11 @@ class LedgerStore:
         self._door = door
         self._scripts = scripts
 
+    @property
+    def in_order(self) -> bool:
+        """Whether calls that begin one after the other are carried out in that order."""
+        return not self._door.has_nodes
+
     async def reserve(self, items: Sequence[Reserve]) -> list[Granted | Refused]:
         """One organisation's KV node may be away: its items are refused, the others are not. Raises
         Unavailable when nothing could be decided, and there is no other node."""

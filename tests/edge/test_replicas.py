@@ -14,6 +14,7 @@ from gateway.quota.v1 import quota_pb2, quota_pb2_grpc
 from services.common.channel import SERVER_OPTIONS
 from services.common.dial import dial
 from services.common.errors import Unanswered, Unavailable, to_status
+from services.edge import asking as asking_module
 from services.edge import clients
 from services.edge.breaker import Breaker
 from services.edge.clients import QuotaClient
@@ -96,11 +97,15 @@ async def listening(replica: Replica, port: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def asking(ports: list[int], *, patience: float = 30) -> AsyncIterator[QuotaClient]:
+async def asking(
+    ports: list[int], *, patience: float = 30, place: str = "", token: str = "t" * 32
+) -> AsyncIterator[QuotaClient]:
     target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
     async with dial(target, SERVICE) as channel:
         breaker = Breaker("quota")
-        yield QuotaClient(channel, "t" * 32, edge_id="e", breaker=breaker, patience=patience)
+        yield QuotaClient(
+            channel, token, edge_id="e", breaker=breaker, patience=patience, place=place
+        )
 
 
 async def test_one_replica_of_two_hangs_and_every_reserve_is_answered() -> None:
@@ -131,7 +136,7 @@ async def test_a_replica_that_is_about_to_start_is_waited_for() -> None:
 async def test_who_waited_for_a_replica_tells_it_the_time_of_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clients, "_LATER_SECONDS", 0.2)
+    monkeypatch.setattr(asking_module, "_LATER_SECONDS", 0.2)
     replica = Replica(answers)
     (port,) = free_ports(1)
     async with asking([port]) as quota:

@@ -54,6 +54,47 @@ async def test_one_refused_item_does_not_touch_its_neighbours(ledger: World, rpc
     )
 
 
+async def test_what_comes_along_is_booked_before_the_reserve_is_looked_at(
+    ledger: World, rpc: Rpc
+) -> None:
+    """Ten organisations, whose budgets and places are for one request at a time."""
+    owners = [await ledger.owner(org_limit=60_000, concurrency="1") for _ in range(10)]
+    items = [reserve_item(owner, input_tokens=20, output=15) for owner in owners]
+    grants = [result.grant for result in await rpc.reserve(*items)]
+    assert all(grant.held_nano_usd == 50_000 for grant in grants)
+    settlements = [
+        settle_item(item, grant, 5, 0) for item, grant in zip(items, grants, strict=True)
+    ]
+    again = [reserve_item(owner, input_tokens=20, output=15) for owner in owners]
+    assert {r.refusal.reason for r in await rpc.reserve(*again)} <= {"BUDGET_HELD", "RATE_LIMITED"}
+    answer = await rpc.hot.ReserveQuota(
+        pb.ReserveQuotaRequest(items=again, settlements=settlements), timeout=60, metadata=AS_EDGE
+    )
+    assert [r.charged_nano_usd for r in answer.settlement_results] == [5_000] * 10
+    assert [r.grant.held_nano_usd for r in answer.results] == [50_000] * 10
+
+
+async def test_what_comes_along_and_cannot_be_booked_does_not_touch_the_reserve(
+    ledger: World, rpc: Rpc
+) -> None:
+    owner = await ledger.owner()
+    item = reserve_item(owner)
+    [result] = await rpc.reserve(item)
+    good, bad = settle_item(item, result.grant, 1, 0), settle_item(item, result.grant, 1, 0)
+    bad.reservation_id = "{x}"
+    far = [settle_item(item, result.grant, 1, 0) for _ in range(1_001)]
+    for settlements, reasons in (([bad, good], ["FIELD_INVALID", ""]), (far, [])):
+        answer = await rpc.hot.ReserveQuota(
+            pb.ReserveQuotaRequest(items=[reserve_item(owner)], settlements=settlements),
+            timeout=60,
+            metadata=AS_EDGE,
+        )
+        assert answer.results[0].grant.held_nano_usd
+        assert [r.refusal.reason for r in answer.settlement_results] == reasons
+    [known] = await rpc.settle(good)
+    assert known.duplicate
+
+
 async def test_hot_calls_need_the_service_token(rpc: Rpc) -> None:
     for metadata, reason in (((), "CREDENTIAL_INVALID"), (AS_ADMIN, "PERMISSION_DENIED")):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
