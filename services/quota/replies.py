@@ -2,26 +2,39 @@
 
 from typing import Any
 
-from services.quota.items import Checked, Granted, Rate, Refused
+from services.quota.items import Checked, Granted, Rate, Refused, Settle, Settled
+from services.quota.months import month_of
+
+_STATES = {"charge": "settled", "release": "released", "expire": "expired"}
 
 
-def admission(reply: list[Any]) -> Granted | Refused:
+def admissions(reply: list[Any]) -> list[Granted | Refused]:
     """Of reserve."""
-    if reply[0] == "GRANT":
-        _, held, output, month, admit_ms, duplicate, state, revision, *rates = reply
-        return Granted(
-            held=held,
-            output=output,
-            month=month,
-            admit_ms=admit_ms,
-            duplicate=bool(duplicate),
-            state=state,
-            revision=revision,
-            requests=_rate(rates[:3]),
-            tokens=_rate(rates[3:]),
-        )
-    fields = [*reply[1:13], _rate(reply[13:16]), _rate(reply[16:19])]
-    return Refused(*fields)
+    month, now_ms, revision, answers = reply
+    found: list[Granted | Refused] = []
+    for answer in answers:
+        kind = answer[0]
+        if kind == "GRANT":
+            made = Granted(answer[1], answer[2], month, now_ms, False, "reserved", revision)
+            if len(answer) > 3:
+                made.requests, made.tokens = _rate(answer[3:6]), _rate(answer[6:])
+            found.append(made)
+        elif kind == "BEFORE":
+            _, held, output, its_month, admit_ms, state = answer
+            found.append(Granted(held, output, its_month, admit_ms, True, state, revision))
+        else:
+            rates = [_rate(answer[11:14]), _rate(answer[14:17])]
+            fields = [*answer[1:8], month, *answer[8:11], revision, *rates]
+            found.append(Refused(*fields))
+    return found
+
+
+def settled(item: Settle, reply: int | list[Any]) -> Settled:
+    """Of settle: a number where the item was booked as told."""
+    if isinstance(reply, int):
+        month = item.month or month_of(item.admit_ms)
+        return Settled("OK", _STATES[item.kind], reply, month)
+    return Settled(*reply)
 
 
 def checked(reply: list[Any]) -> Checked:

@@ -25,7 +25,11 @@ class Scripts:
 def load(folder: Path = FOLDER, clock: str | None = None) -> Scripts:
     """All scripts of a folder. ``clock`` replaces the piece that tells the time."""
     front = (clock or folder / "clock.lua", folder / "ledger.lua")
-    told = {"reset": (*front, ENTRY)}
+    limits = (*front, folder / "limits.lua")
+    told = {
+        "reset": (*front, ENTRY),
+        **dict.fromkeys(("reserve", "checkpoint", "forgivable"), limits),
+    }
     names = [script.name for script in fields(Scripts)]
     return Scripts(
         **{name: Script(*told.get(name, front), folder / f"{name}.lua") for name in names}

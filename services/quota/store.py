@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,25 +11,21 @@ from services.common import keys
 from services.common.errors import Unavailable
 from services.common.kv import Kv
 from services.common.kv_cluster import ClusterKv
+from services.quota import questions
 from services.quota.door import Door
 from services.quota.items import (
-    KEEP_LONG_MS,
-    KEEP_MS,
-    LEASE_MS,
     SHARES_AHEAD_MS,
     SKEW_MS,
     Checked,
     Checkpoint,
     Granted,
-    Owner,
     Refused,
     Reserve,
     Settle,
     Settled,
 )
-from services.quota.months import day_before, month_of
-from services.quota.pricing import PICO_PER_NANO, Bound
-from services.quota.replies import admission, checked
+from services.quota.months import day_before
+from services.quota.replies import admissions, checked, settled
 from services.quota.scripts import Scripts
 
 _BATCH = 256
@@ -41,7 +37,6 @@ _RETRY_MS = 1_000
 
 Item = TypeVar("Item", Reserve, Checkpoint, Settle)
 Answer = TypeVar("Answer")
-Thing = TypeVar("Thing", bound=Hashable)
 
 
 class LedgerStore:
@@ -167,71 +162,14 @@ class LedgerStore:
         return answers
 
     async def _reserve(self, org: str, items: Sequence[Reserve]) -> list[Granted | Refused]:
-        owners = _numbered(item.owner for item in items)
-        names = _shared_names(org)
-        args: list[str | int] = [LEASE_MS, SKEW_MS, len(owners)]
-        for owner in owners:
-            names += _owner_names(owner)
-            args += owner[1:]
-        for item in items:
-            names.append(keys.hold(org, item.id))
-            args += [item.id, item.fingerprint, owners[item.owner], item.model, item.named]
-            args += [item.operation, item.request, item.caller_ms, item.output, item.least]
-            args += [*_priced(item.bound), item.rated, item.tokens]
-        return list(map(admission, await self._door.run(self._scripts.reserve, names, args)))
+        question = questions.reserve(org, items)
+        return admissions(await self._door.run(self._scripts.reserve, *question))
 
     async def _checkpoint(self, org: str, items: Sequence[Checkpoint]) -> list[Checked]:
-        names = _shared_names(org)
-        args: list[str | int] = [LEASE_MS]
-        for item in items:
-            names += [*_owner_names(item.owner), keys.hold(org, item.id)]
-            args += [item.id, item.owner.user, item.owner.key, item.cost, item.tokens, item.want]
-            args += _priced(item.bound)
-        return list(map(checked, await self._door.run(self._scripts.checkpoint, names, args)))
+        question = questions.checkpoint(org, items)
+        return list(map(checked, await self._door.run(self._scripts.checkpoint, *question)))
 
     async def _settle(self, org: str, items: Sequence[Settle]) -> list[Settled]:
-        owners = _numbered(item.owner for item in items)
-        months = _numbered(item.month or month_of(item.admit_ms) for item in items)
-        names = [keys.org_quota(org), keys.holds(org), keys.journal(org)]
-        args: list[str | int] = [KEEP_MS, KEEP_LONG_MS, len(owners), len(months)]
-        for owner in owners:
-            names += [keys.user_quota(org, owner.user), keys.key_quota(org, owner.key)]
-            args += owner[1:]
-        for month in months:
-            names += [keys.usage_records(org, month), keys.rank_by_cost(org, month)]
-            names += [keys.rank_by_requests(org, month), keys.usage_index(org, month)]
-            args.append(month)
-        for item in items:
-            names.append(keys.hold(org, item.id))
-            month = item.month or month_of(item.admit_ms)
-            args += [item.id, item.kind, item.fingerprint, owners[item.owner], months[month]]
-            args += [item.admit_ms, item.model, item.operation, item.cost, item.tokens, item.flags]
-            args += [int(item.grace), item.request, item.held]
-        replies = await self._door.run(self._scripts.settle, names, args)
-        return [Settled(*reply) for reply in replies]
-
-
-def _numbered(things: Iterable[Thing]) -> dict[Thing, int]:
-    """Each of them once, with its number from 1."""
-    found: dict[Thing, int] = {}
-    for thing in things:
-        found.setdefault(thing, len(found) + 1)
-    return found
-
-
-def _shared_names(org: str) -> list[str]:
-    return [keys.org_config(org), keys.org_quota(org), keys.holds(org), keys.journal(org)]
-
-
-def _owner_names(owner: Owner) -> list[str]:
-    return [
-        keys.user_config(owner.org, owner.user),
-        keys.user_quota(owner.org, owner.user),
-        keys.key_config(owner.org, owner.key),
-        keys.key_quota(owner.org, owner.key),
-    ]
-
-
-def _priced(bound: Bound) -> list[int]:
-    """Nano-USD with a rest in pico-USD: Lua's doubles cannot hold large amounts of pico-USD."""
-    return [*divmod(bound.fixed, PICO_PER_NANO), *divmod(bound.output, PICO_PER_NANO)]
+        question = questions.settle(org, items)
+        replies = await self._door.run(self._scripts.settle, *question)
+        return list(map(settled, items, replies))

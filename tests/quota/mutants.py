@@ -14,20 +14,25 @@ class Mutant:
 
 
 MUTANTS = (
-    Mutant("the first owner pays for all", "reserve", "owner(tonumber(ARGV[a + 3]))", "owner(1)"),
+    Mutant(
+        "the first owner pays for all",
+        "reserve",
+        "owners[number] or owner(number)",
+        "owners[1] or owner(1)",
+    ),
     Mutant(
         "the first owner is charged for all",
         "settle",
-        "local o, h = owners[tonumber(ARGV[a + 4])]",
+        "local o, h = owners[owner]",
         "local o, h = owners[1]",
     ),
-    Mutant("the first month pays for all", "settle", "months[tonumber(ARGV[a + 5])]", "months[1]"),
-    Mutant("rates are not written", "ledger", "redis.call('HSET', key, kind, state)", ""),
+    Mutant("the first month pays for all", "settle", "month = months[month]", "month = months[1]"),
+    Mutant("rates are not written", "reserve", "          rated_scopes[counted[i]] = true\n", ""),
     Mutant(
         "the batch's last item alone corrects the rate",
         "settle",
-        "    known[keys[i]] = state\n",
-        "",
+        "for n = 1, #b.again do used",
+        "for n = #b.again, #b.again do used",
     ),
     Mutant(
         "a limit of concurrency alone is none",
@@ -41,103 +46,105 @@ MUTANTS = (
     Mutant("skew of exactly the limit", "reserve", "> skew then", ">= skew then"),
     Mutant(
         "the key's limit is forgotten",
-        "ledger",
+        "limits",
         "for i = 1, 3 do\n    local limit, s",
         "for i = 2, 3 do\n    local limit, s",
     ),
     Mutant(
         "the organisation's limit is forgotten",
-        "ledger",
+        "limits",
         "for i = 1, 3 do\n    local limit, s",
         "for i = 1, 2 do\n    local limit, s",
     ),
     Mutant(
         "what is held is not counted",
-        "ledger",
+        "limits",
         "if s.spent + s.held - own + asked > limit",
         "if s.spent + asked > limit",
     ),
     Mutant(
         "the last nano-dollar is refused",
-        "ledger",
+        "limits",
         "if s.spent + s.held - own + asked > limit",
         "if s.spent + s.held - own + asked >= limit",
     ),
     Mutant(
         "one nano-dollar too many",
-        "ledger",
+        "limits",
         "own + asked > limit then",
         "own + asked > limit + 1 then",
     ),
     Mutant(
         "held is called exhausted",
-        "ledger",
+        "limits",
         "local exhausted = s.spent + asked > limit",
         "local exhausted = true",
     ),
     Mutant(
         "held outranks exhausted",
-        "ledger",
+        "limits",
         "(exhausted and reason == 'BUDGET_HELD')",
         "(not exhausted)",
     ),
     Mutant(
         "a reset does nothing",
-        "ledger",
-        "tonumber(v[1] or 0) - tonumber(v[3] or 0)",
-        "tonumber(v[1] or 0)",
+        "limits",
+        "(v[1] or 0) - (v[3] or 0)",
+        "(v[1] or 0) + 0",
     ),
     Mutant(
         "the batch does not see itself",
-        "reserve",
-        "counted[i].held, counted[i].running = counted[i].held + held, counted[i].running + 1",
-        "",
+        "limits",
+        "    scopes[name] = found\n",
+        "    scopes[name .. tostring(found)] = found\n",
     ),
-    Mutant("concurrency is not counted", "reserve", "add(keys[i], 'running', 1)", ""),
-    Mutant("cost is rounded down", "ledger", "math.ceil((p.fixed_rest", "math.floor((p.fixed_rest"),
-    Mutant("the rest is lost", "ledger", "(p.fixed_rest + n * p.price_rest)", "(p.fixed_rest)"),
     Mutant(
-        "a token more than affordable", "ledger", "do n = n - 1 end", "do n = n - 1 end n = n + 1"
+        "concurrency is not counted", "reserve", "take(counted, held, 1)", "take(counted, held, 0)"
+    ),
+    Mutant("cost is rounded down", "limits", "math.ceil((p.fixed_rest", "math.floor((p.fixed_rest"),
+    Mutant("the rest is lost", "limits", "(p.fixed_rest + n * p.price_rest)", "(p.fixed_rest)"),
+    Mutant(
+        "a token more than affordable", "limits", "do n = n - 1 end", "do n = n - 1 end n = n + 1"
     ),
     Mutant(
         "a token less than affordable",
-        "ledger",
+        "limits",
         "while n < want and cost(p, n + 1) <= left do n = n + 1 end",
         "",
     ),
     Mutant(
         "the month goes backwards",
-        "ledger",
+        "limits",
         "if begun and begun > month then return begun, begun end",
         "",
     ),
     Mutant(
         "a wrong clock begins a month",
-        "ledger",
+        "limits",
         "  return month, begun\n",
         "  redis.call('HSET', org_quota, 'month', month)\n  return month, begun\n",
     ),
     Mutant("no month is begun", "reserve", "if begun ~= month then", "if false then"),
-    Mutant("leap years are forgotten", "ledger", "- math.floor(doe / 1460)", ""),
+    Mutant("leap years are forgotten", "ledger", "- floor(doe / 1460)", ""),
     Mutant(
         "suspended users spend",
-        "ledger",
+        "limits",
         "if user.status ~= 'active' then return 'SUSPENDED', 'user' end",
         "",
     ),
     Mutant(
         "suspended organisations spend",
-        "ledger",
+        "limits",
         "if org.status ~= 'active' then return 'SUSPENDED', 'org' end",
         "",
     ),
-    Mutant("expired keys live on", "ledger", "(key.expires and key.expires <= now)", "false"),
-    Mutant("deleted users spend", "ledger", "or not user.status", ""),
+    Mutant("expired keys live on", "limits", "(key.expires and key.expires <= now)", "false"),
+    Mutant("deleted users spend", "limits", "or not user.status", ""),
     Mutant(
         "the key's models are not read",
         "reserve",
-        "for i = 1, 3 do\n    if not allowed",
-        "for i = 2, 3 do\n    if not allowed",
+        "for i = 1, 3 do\n      if not allowed",
+        "for i = 2, 3 do\n      if not allowed",
     ),
     Mutant(
         "a pattern need not end", "reserve", "and string.sub(name, #name - #rest + 1) == rest", ""
@@ -152,8 +159,8 @@ MUTANTS = (
     Mutant(
         "a refusal counts for the rate",
         "reserve",
-        "tightest, limited = rates(configured, counted, keys, asked, false)",
-        "tightest, limited = rates(configured, counted, keys, asked, true)",
+        "tightest, limited = rates(o, rated, false)",
+        "tightest, limited = rates(o, rated, true)",
     ),
     Mutant(
         "one more at a time", "reserve", "counted[i].running >= most", "counted[i].running > most"
@@ -161,15 +168,15 @@ MUTANTS = (
     Mutant(
         "the key's last use is not noted",
         "reserve",
-        "redis.call('HSET', o.config, 'last_used', used)",
+        "call('HSET', o.config, 'last_used', int(used_now))",
         "",
     ),
-    Mutant("no lease", "reserve", "= now + lease", "= now"),
+    Mutant("no lease", "reserve", "now + ARGV[1]", "now"),
     Mutant(
         "the input is forgotten",
         "reserve",
-        "cost = p.fixed + (p.fixed_rest > 0 and 1 or 0)",
-        "cost = 0",
+        "int(p.fixed + (p.fixed_rest > 0 and 1 or 0))",
+        "'0'",
     ),
     Mutant("a checkpoint extends no lease", "checkpoint", "now + lease", "now"),
     Mutant(
@@ -178,7 +185,7 @@ MUTANTS = (
         "if tonumber(ARGV[a + 4]) > h.cost then",
         "if true then",
     ),
-    Mutant("an extension is not held", "checkpoint", "add(keys[i], h.month .. ':held', more)", ""),
+    Mutant("an extension is not held", "checkpoint", "take(counted, more, 0)", ""),
     Mutant(
         "an extension has no limit",
         "checkpoint",
@@ -209,8 +216,8 @@ MUTANTS = (
     Mutant(
         "a late settle charges in full",
         "settle",
-        "e.spent, e.requests, e.model = charged - h.charged",
-        "e.spent, e.requests, e.model = charged",
+        "spent, requests, model = charged - h.charged",
+        "spent, requests, model = charged",
     ),
     Mutant(
         "a late settle counts a second request",
@@ -218,20 +225,22 @@ MUTANTS = (
         "charged - h.charged, requests - 1",
         "charged - h.charged, requests",
     ),
-    Mutant("a late settle counts tokens twice", "settle", "t = difference(tokens, h.tokens)", ""),
-    Mutant("the hold stays", "settle", "    e.held = -h.held\n", ""),
-    Mutant("the running request stays", "settle", "o.ended = o.ended + 1", ""),
+    Mutant(
+        "a late settle counts tokens twice", "settle", "counted = difference(tokens, h.tokens)", ""
+    ),
+    Mutant("the hold stays", "settle", "    held = -h.held\n", ""),
+    Mutant("the running request stays", "settle", "b.ended = b.ended + 1", ""),
     Mutant(
         "expiry before the lease ends",
         "settle",
-        "member) or 0) > now then",
-        "member) or 0) > now + 60000 then",
+        "i.id .. o.lease) or 0) > now then",
+        "i.id .. o.lease) or 0) > now + 60000 then",
     ),
     Mutant(
         "expiry at the very end of the lease is early",
         "settle",
-        "member) or 0) > now then",
-        "member) or 0) >= now then",
+        "i.id .. o.lease) or 0) > now then",
+        "i.id .. o.lease) or 0) >= now then",
     ),
     Mutant("expiry charges the whole hold", "settle", "math.min(h.cost, h.held)", "h.held"),
     Mutant("expiry charges beyond the hold", "settle", "math.min(h.cost, h.held)", "h.cost"),
@@ -258,8 +267,8 @@ MUTANTS = (
     Mutant(
         "the user is not charged",
         "settle",
-        "keys = {KEYS[key + 2], KEYS[key + 1], KEYS[1]}",
-        "keys = {KEYS[key + 2], KEYS[key + 2], KEYS[1]}",
+        "book(KEYS[key + 1], user), book(KEYS[1])",
+        "book(KEYS[1]), book(KEYS[1])",
     ),
     Mutant(
         "the wrong month pays",
@@ -267,8 +276,8 @@ MUTANTS = (
         "if h.month ~= month then return {'MONTH', h.state, 0, h.month} end",
         "",
     ),
-    Mutant("another owner settles", "settle", " or h.user ~= o.user\n    or h.key ~= o.key", ""),
-    Mutant("fail-open is not told apart", "settle", "s[8] + grace", "s[8]"),
+    Mutant("another owner settles", "settle", " or h.owner ~= o.name then", " then"),
+    Mutant("fail-open is not told apart", "settle", "(i.grace and charged or 0)\n", "0\n"),
     Mutant("an overrun is silent", "settle", "(h and charged > h.held)", "(false)"),
     Mutant(
         "an anomaly is charged in full",
@@ -283,24 +292,32 @@ MUTANTS = (
         "math.huge",
     ),
     Mutant("the journal is not written", "settle", "    journal(KEYS[3],", "    tostring(KEYS[3],"),
-    Mutant("the records are not written", "settle", "add(m.records, fields[1], e.spent)", ""),
+    Mutant("the records are not written", "settle", "name .. '|output'}, r, 4)", "''}, r, 3)"),
+    Mutant("records have no index", "settle", "call('ZADD', m.index, 0, name)", ""),
+    Mutant("cached tokens are lost", "settle", "rare and 10 or 7", "7"),
+    Mutant(
+        "a request ends once for each month of a batch",
+        "settle",
+        "t[1], b.ended = -b.ended, 0",
+        "t[1] = -b.ended",
+    ),
     Mutant(
         "the ranking is not written",
         "settle",
-        "rank(m.by_cost, o.user, e.spent)",
+        "call('ZINCRBY', m.by_cost, int(t[3]), b.user)",
         "",
     ),
     Mutant(
         "the lease is not removed",
         "settle",
-        "if #leases > 0 then redis.call('ZREM', KEYS[2], unpack(leases)) end",
+        "if #leases > 0 then call('ZREM', KEYS[2], unpack(leases)) end",
         "",
     ),
     Mutant(
         "used tokens are not counted again",
         "settle",
-        "if h.rated > 0 then rate_again",
-        "if false then rate_again",
+        "if h.rated ~= '0' then",
+        "if false then",
     ),
     Mutant(
         "the reset forgives nothing", "reset", "month .. ':reset', spent", "month .. ':reset', 0"
@@ -321,28 +338,32 @@ MUTANTS = (
         "asked * MINUTE",
     ),
     Mutant(
-        "the widest rate is told", "reserve", "left < tightest[o + 2]", "left > tightest[o + 2]"
+        "the widest rate is told", "reserve", "left < tightest[p + 2]", "left > tightest[p + 2]"
     ),
-    Mutant("the rate forgets the output", "settle", "h.rated, t[1] + t[5])", "h.rated, t[1])"),
+    Mutant(
+        "the rate forgets the output", "settle", "= input + output - h.rated", "= input - h.rated"
+    ),
     Mutant(
         "a rate gives nothing back",
         "settle",
-        "u = math.max(0, tonumber(u) + ",
-        "u = math.max(tonumber(u), tonumber(u) + ",
+        "used = math.max(0, used + ",
+        "used = math.max(used + 0, used + ",
     ),
     Mutant(
         "a record is of the day of the settle",
         "settle",
-        "day_of(h and h.admit or i.admit)",
+        "day_of((h and h.admit or i.admit) + 0)",
         "day_of(now)",
     ),
     Mutant(
         "a day starts at noon",
         "ledger",
-        "math.floor(ms / 86400000) + 719468",
-        "math.floor(ms / 86400000 + 0.5) + 719468",
+        "floor(ms / 86400000) + 719468",
+        "floor(ms / 86400000 + 0.5) + 719468",
     ),
-    Mutant("a late settle is not told apart", "settle", "then flag('late') end", "then end"),
+    Mutant(
+        "a late settle is not told apart", "settle", "then flags = flags .. ',late' end", "then end"
+    ),
     Mutant(
         "a late release gives nothing back",
         "settle",
@@ -352,14 +373,14 @@ MUTANTS = (
     Mutant(
         "a late settle frees the hold again",
         "settle",
-        "if h and h.state == 'reserved' then\n    e.held",
-        "if h then\n    e.held",
+        "if h and h.state == 'reserved' then\n    held",
+        "if h then\n    held",
     ),
     Mutant(
         "an outcome that came late is forgotten soon",
         "settle",
-        " or (h and h.state == 'expired')\n  h = h or",
-        "\n  h = h or",
+        " or (h and h.state == 'expired')\n  local text",
+        "\n  local text",
     ),
     Mutant(
         "expired twice, charged twice",
@@ -374,19 +395,18 @@ MUTANTS = (
         "if h.state == 'settled' then",
     ),
     Mutant(
-        "anybody notes a checkpoint", "checkpoint", "if h.user ~= ARGV[a + 2] or", "if false or"
+        "anybody notes a checkpoint",
+        "checkpoint",
+        "if h.owner ~= ARGV[a + 2] .. '\\t' .. ARGV[a + 3] then",
+        "if false then",
     ),
     Mutant("a reset forgives double", "reset", "':reset', spent", "':reset', 2 * spent"),
     Mutant("a reset is not in the journal", "reset", "journal(KEYS[4],", "tostring(KEYS[4],"),
-    Mutant("archived money is lost", "archive", "add(KEYS[2], stem .. 'spent', spent)", ""),
-    Mutant("archived holds are lost", "archive", "add(KEYS[2], stem .. 'held', held)", ""),
-    Mutant(
-        "archived requests are lost", "archive", "add(KEYS[2], stem .. 'requests', requests)", ""
-    ),
-    Mutant(
-        "archived tokens are lost", "archive", "add(KEYS[2], stem .. 'output_tokens', t[5])", ""
-    ),
-    Mutant("archived entries are not counted", "archive", "add(KEYS[2], 'entries', 1)", ""),
+    Mutant("archived money is lost", "archive", "add(stem .. 'spent', spent)", ""),
+    Mutant("archived holds are lost", "archive", "add(stem .. 'held', held)", ""),
+    Mutant("archived requests are lost", "archive", "add(stem .. 'requests', requests)", ""),
+    Mutant("archived tokens are lost", "archive", "add(stem .. 'output_tokens', output)", ""),
+    Mutant("archived entries are not counted", "archive", "add('entries', 1)", ""),
     Mutant("what is archived stays", "archive", "int(tonumber(sequence) + 1)", "sequence"),
     Mutant(
         "one too many is dropped", "archive", "tonumber(sequence) + 1", "tonumber(sequence) + 2"

@@ -4,7 +4,7 @@ from services.common import keys
 from services.quota.items import Granted, Refused
 from services.quota.months import month_of
 from services.quota.pricing import Bound
-from tests.quota.world import USD, World, now_ms, reserve, settle
+from tests.quota.world import USD, World, now_ms, quota_keys, reserve, settle
 
 
 async def test_a_hold_becomes_the_real_cost_for_key_user_and_organisation(ledger: World) -> None:
@@ -64,3 +64,44 @@ async def test_a_deleted_organisation_still_books(ledger: World) -> None:
     assert settled.charged == 42
     counters = await ledger.counters(owner, month_of(now_ms()))
     assert counters["org"]["spent"] == 42
+
+
+async def test_counters_beyond_what_a_double_holds_stay_exact(ledger: World) -> None:
+    owner = await ledger.owner(user_limit=None)
+    await ledger.kv.hdel(keys.org_config(owner.org), "limit")
+    month, much = month_of(now_ms()), 2**53 + 1
+    fields = {f"{month}:spent": much, f"{month}:held": much, "running": 7}
+    await ledger.kv.hset(keys.org_quota(owner.org), mapping=fields)
+    asks = [reserve(owner, 3), reserve(owner, 5)]
+    await ledger.store.reserve(asks)
+    found = await ledger.kv.hgetall(keys.org_quota(owner.org))
+    assert (found[f"{month}:held"], found["running"]) == (str(much + 8), "9")
+    await ledger.store.settle([settle(ask, 1) for ask in asks])
+    found = await ledger.kv.hgetall(keys.org_quota(owner.org))
+    told = [found[f"{month}:{name}"] for name in ("spent", "held", "requests")]
+    assert (*told, found["running"]) == (str(much + 2), str(much), "2", "7")
+
+
+async def test_a_hold_of_an_earlier_version_is_settled_as_it_was_made(ledger: World) -> None:
+    owner = await ledger.owner(tpm="1000")
+    month, at = month_of(now_ms()), now_ms()
+    head = f"f\t{owner.user}\t{owner.key}\t{month}\t{at}"
+    hold, member = keys.hold(owner.org, "rsv_1"), f"rsv_1 {owner.user} {owner.key}"
+    text = f"reserved\t{head}\t900\t40\t0\t100\t7 0 0 0 0 0 0 0\t60\tsimulator/echo\tchat\treq_1"
+    await ledger.kv.set(hold, text)
+    await ledger.kv.zadd(keys.holds(owner.org), {member: at + 30_000})
+    held = {f"{month}:held": 900, "running": 1}
+    for key in quota_keys(owner).values():
+        await ledger.kv.hset(key, mapping=held)
+    await ledger.kv.hset(keys.org_quota(owner.org), "rate:tokens", f"{60 * 60_000} {at}")
+    ask = reserve(owner, id="rsv_1", caller_ms=at)
+    [again] = await ledger.store.reserve([ask])
+    assert isinstance(again, Granted)
+    assert (again.held, again.output, again.admit_ms, again.duplicate) == (900, 40, at, True)
+    assert [settled.charged for settled in await ledger.store.settle([settle(ask, 500)])] == [500]
+    spent = {"spent": 500, "requests": 1, "input_tokens": 7, "output_tokens": 3}
+    assert all(c == spent for c in (await ledger.counters(owner, month)).values())
+    assert await ledger.kv.hget(keys.org_quota(owner.org), "rate:tokens") == f"{10 * 60_000} {at}"
+    text = f"settled\t{head}\t900\t40\t500\t100\t7 0 0 0 3 0 0 0\t60\tsimulator/echo\tchat\treq_1"
+    assert await ledger.kv.get(hold) == text
+    assert await ledger.kv.zcard(keys.holds(owner.org)) == 0

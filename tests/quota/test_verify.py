@@ -178,3 +178,16 @@ async def test_the_proof_holds_while_entries_are_archived(ledger: World) -> None
     await running
     assert [v.differences for v in found] == [[]] * 10
     assert await ledger.kv.xlen(keys.journal(owner.org)) < found[-1].entries
+
+
+async def test_a_key_that_cost_nothing_is_known_when_its_entries_are_archived(
+    ledger: World,
+) -> None:
+    owner = await ledger.owner()
+    await ledger.store.reserve([reserve(owner, 0)])
+    await asyncio.sleep(0.002)
+    other = await ledger.owner(org=owner.org)
+    await ledger.store.reserve([reserve(other, 5)])
+    newest = (await ledger.kv.xrevrange(keys.journal(owner.org), count=1))[0][0]
+    assert await ledger.store.archive(owner.org, int(newest.partition("-")[0]), 10) == 1
+    assert (await verify(ledger, owner.org)).differences == []

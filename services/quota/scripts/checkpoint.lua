@@ -18,39 +18,42 @@ local lease = tonumber(ARGV[1])
 -- Extends a hold as far as the limits allow. Answers with the hold's output tokens and money, and
 -- why it did not grow at all.
 local function extend(k, a, h, configured)
-  local keys = {KEYS[k + 4], KEYS[k + 2], KEYS[2]}
-  local counted = {}
-  for i = 1, 3 do counted[i] = scope(keys[i], h.month) end
+  local counted = {scope(KEYS[k + 4], h.month), scope(KEYS[k + 2], h.month),
+    scope(KEYS[2], h.month)}
   local p = {fixed = tonumber(ARGV[a + 7]), fixed_rest = tonumber(ARGV[a + 8]),
     price = tonumber(ARGV[a + 9]), price_rest = tonumber(ARGV[a + 10])}
   local left, short, at = money(configured, counted, cost(p, h.out + 1), h.held)
   local out = largest(p, left, tonumber(ARGV[a + 6]))
   if out <= h.out then
     local s = counted[at] or {}
-    return h.out, h.held, {short or '', SCOPES[at] or '', configured[at] and configured[at].limit
-      or 0, s.spent or 0, s.held or 0, s.running or 0, math.max(out, 0)}
+    return h.out, h.held, {short or '', SCOPES[at] or '',
+      configured[at] and configured[at].limit or 0, s.spent or 0, s.held or 0, s.running or 0, math.max(out, 0)}
   end
   local more = math.max(0, cost(p, out) - h.held)
-  for i = 1, 3 do
-    counted[i].held = counted[i].held + more
-    add(keys[i], h.month .. ':held', more)
-  end
+  take(counted, more, 0)
   h.held, h.out = h.held + more, out
-  journal(KEYS[4], 'extend', ARGV[a + 1], h.user, h.key, h.month, h.model, h.operation, 0, more, 0,
-    '', '', h.request, '')
+  local model, operation, request = described(h)
+  journal(KEYS[4], 'extend', ARGV[a + 1], h.owner, h.month, model, operation, '0', int(more), '0',
+    '', '', request, '')
   return out, h.held, nil
+end
+
+local function text(h)
+  return written(h.state, h.head, int(h.held), int(h.out), int(h.charged), int(h.cost), h.tokens,
+    h.tail)
 end
 
 local function checkpoint(k, a)
   local h = read(KEYS[k + 5])
   local none = {'', '', 0, 0, 0, 0, 0}
   if not h then return {'', 0, 0, '', unpack(none)} end
-  if h.user ~= ARGV[a + 2] or h.key ~= ARGV[a + 3] then
+  h.out = tonumber(h.out)
+  if h.owner ~= ARGV[a + 2] .. '\t' .. ARGV[a + 3] then
     return {'CONFLICT', 0, 0, '', unpack(none)}
   end
   if h.state ~= 'reserved' then return {h.state, h.out, h.held, h.month, unpack(none)} end
-  redis.call('ZADD', KEYS[3], now + lease, ARGV[a + 1] .. ' ' .. h.user .. ' ' .. h.key)
-  local before = written(h)
+  call('ZADD', KEYS[3], now + lease, ARGV[a + 1] .. ' ' .. ARGV[a + 2] .. ' ' .. ARGV[a + 3])
+  local before = text(h)
   if tonumber(ARGV[a + 4]) > h.cost then h.cost, h.tokens = tonumber(ARGV[a + 4]), ARGV[a + 5] end
   local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
   local reason, name = barred(configured, now)
@@ -58,8 +61,8 @@ local function checkpoint(k, a)
   if not reason and tonumber(ARGV[a + 6]) > h.out then
     out, held, refusal = extend(k, a, h, configured)
   end
-  local after = written(h)
-  if after ~= before then redis.call('SET', KEYS[k + 5], after) end
+  local after = text(h)
+  if after ~= before then call('SET', KEYS[k + 5], after) end
   return {'reserved', out, held, h.month, unpack(refusal or none)}
 end
 
@@ -67,5 +70,5 @@ local replies = {}
 for n = 0, (#KEYS - 4) / PER_KEY - 1 do
   replies[n + 1] = checkpoint(4 + n * PER_KEY, 1 + n * PER_ARG)
 end
-flush()
+write()
 return replies

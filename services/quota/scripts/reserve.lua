@@ -5,53 +5,57 @@
 --       then for each item: hold
 -- ARGV  1 lease, ms   2 largest difference to the caller's clock, ms   3 number of owners
 --       then for each owner: user, key
---       then for each item: 1 id  2 fingerprint  3 owner, from 1  4 model  5 model as named by the
---       client  6 operation  7 request id  8 caller's clock, ms  9 output tokens  10 fewest output
---       tokens  11 fixed cost, nano-USD  12 its rest, pico-USD  13 price of an output token,
---       nano-USD  14 its rest, pico-USD  15 tokens that count for the rate  16 tokens charged if
---       nothing more is heard
--- Answers for each item:
---   {'GRANT', held, output tokens, month, admitted ms, duplicate, state, revision, rates...}; no
---   rates where none is configured
---   {'REFUSE', reason, scope, limit, spent, held, running, affordable, month, retry ms, rate kind,
---    rate limit, revision, rates...}
---   where rates are limit, remaining, ms to reset of requests, then of tokens; limit -1: none.
+--       then for each item: 1 numbers, as doubles: owner, from 1; caller's clock, ms; output tokens;
+--       fewest output tokens; fixed cost, nano-USD; its rest, pico-USD; price of an output token,
+--       nano-USD; its rest, pico-USD; tokens that count for the rate  2 id  3 fingerprint  4 model
+--       5 model as named by the client  6 operation  7 request id  8 tokens charged if nothing more
+--       is heard
+-- Answers {month, now ms, revision, {for each item
+--   {'GRANT', held, output tokens, rates...}; no rates where none is configured
+--   {'BEFORE', held, output tokens, month, admitted ms, state}: a duplicate
+--   {'REFUSE', reason, scope, limit, spent, held, running, affordable, retry ms, rate kind, rate
+--    limit, rates...}
+--   }}, where rates are limit, remaining, ms to reset of requests, then of tokens; limit -1: none.
 
-local PER_OWNER, PER_ARG = 4, 16
-local now = clock()
+local PER_OWNER, PER_ARG = 4, 8
+local KEYS, ARGV, now = KEYS, ARGV, clock()
 local month, begun = paying_month(KEYS[2], now)
-local lease, skew = tonumber(ARGV[1]), tonumber(ARGV[2])
-local owners, held_field = {}, month .. ':held'
+local lease, skew, revision = now + ARGV[1], ARGV[2] + 0, config(KEYS[1]).revision
+local owners, rated_scopes, leases = {}, {}, {}
+local used_now = now - now % MINUTE
+local admitted = '\t' .. month .. '\t' .. int(now)
 
 -- Who pays: names, configurations and counters of key, user and organisation, read once a batch.
 local function owner(number)
-  local found = owners[number]
-  if not found then
-    local k, a = 4 + (number - 1) * PER_OWNER, 3 + (number - 1) * 2
-    local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
-    local keys = {KEYS[k + 4], KEYS[k + 2], KEYS[2]}
-    found = {user = ARGV[a + 1], key = ARGV[a + 2], config = KEYS[k + 3], keys = keys,
-      configured = configured,
-      counted = {scope(keys[1], month), scope(keys[2], month), scope(keys[3], month)}}
-    found.reason, found.scope = barred(configured, now)
-    for i = 1, 3 do
-      local c = configured[i]
-      found.rated = found.rated or c.rpm or c.tpm or c.concurrency
+  local k, a = 4 + (number - 1) * PER_OWNER, 3 + (number - 1) * 2
+  local user, api_key = ARGV[a + 1], ARGV[a + 2]
+  local found = {name = user .. '\t' .. api_key, lease = ' ' .. user .. ' ' .. api_key,
+    config = KEYS[k + 3],
+    configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])},
+    counted = {scope(KEYS[k + 4], month), scope(KEYS[k + 2], month), scope(KEYS[2], month)}}
+  found.reason, found.scope = barred(found.configured, now)
+  for i = 1, 3 do
+    local c, s = found.configured[i], found.counted[i]
+    found.rated = found.rated or c.rpm or c.tpm or c.concurrency
+    found.choosy = found.choosy or c.models ~= ''
+    if (c.rpm or c.tpm) and s.requests == nil then
+      local v = call('HMGET', s.key, 'rate:requests', 'rate:tokens')
+      s.requests, s.tokens = v[1], v[2]
     end
-    owners[number] = found
   end
+  owners[number] = found
   return found
 end
 
 -- Whether `name` matches `pattern`, where only * is special: each literal piece is found as early
 -- as possible, the last one at the end.
 local function matches(pattern, name)
-  local first, rest = string.match(pattern, '^([^*]*)%*(.*)$')
+  local first, rest = match(pattern, '^([^*]*)%*(.*)$')
   if not first then return pattern == name end
   if string.sub(name, 1, #first) ~= first then return false end
   local at = #first + 1
   while true do
-    local piece, more = string.match(rest, '^([^*]*)%*(.*)$')
+    local piece, more = match(rest, '^([^*]*)%*(.*)$')
     if not piece then break end
     local _, stop = string.find(name, piece, at, true)
     if not stop then return false end
@@ -73,7 +77,7 @@ end
 local function leaked(state, limit)
   local used, at = 0, now
   if state then
-    local u, t = string.match(state, '^(%d+) (%d+)$')
+    local u, t = match(state, '^(%d+) (%d+)$')
     used, at = tonumber(u), math.max(now, tonumber(t))
     used = math.max(0, used - math.max(0, now - tonumber(t)) * limit)
   end
@@ -91,7 +95,8 @@ end
 local RATES = {{'requests', 'rpm'}, {'tokens', 'tpm'}}
 
 -- Counts `asked` where `count`; answers with the tightest of each rate and the first refusal.
-local function rates(configured, counted, keys, asked, count)
+local function rates(o, tokens, count)
+  local configured, counted, asked = o.configured, o.counted, {1, tokens}
   local tightest, refusal = {-1, 0, 0, -1, 0, 0}, nil
   for i = 1, 3 do
     for r = 1, 2 do
@@ -105,13 +110,13 @@ local function rates(configured, counted, keys, asked, count)
         if count then
           used = used + asked[r] * MINUTE
           counted[i][kind] = int(used) .. ' ' .. int(at)
-          fill(keys[i], 'rate:' .. kind, counted[i][kind])
+          rated_scopes[counted[i]] = true
         end
         local left = math.max(0, math.floor((limit * MINUTE - used) / MINUTE))
-        local o = r * 3 - 3
-        if tightest[o + 1] < 0 or left < tightest[o + 2] then
-          tightest[o + 1], tightest[o + 2] = limit, left
-          tightest[o + 3] = limit > 0 and math.ceil(used / limit) or 0
+        local p = r * 3 - 3
+        if tightest[p + 1] < 0 or left < tightest[p + 2] then
+          tightest[p + 1], tightest[p + 2] = limit, left
+          tightest[p + 3] = limit > 0 and math.ceil(used / limit) or 0
         end
       end
     end
@@ -123,101 +128,85 @@ local function rates(configured, counted, keys, asked, count)
   return tightest, refusal
 end
 
-local function answer(revision, tightest, ...)
-  local reply = {...}
-  reply[#reply + 1] = revision
+local function refuse(tightest, reason, name, at)
+  tightest = tightest or {-1, 0, 0, -1, 0, 0}
+  local reply = {'REFUSE', reason, name, at.limit or 0, at.spent or 0, at.held or 0,
+    at.running or 0, at.affordable or 0, at.retry or 0, at.kind or '', at.rate or 0}
   for i = 1, 6 do reply[#reply + 1] = tightest[i] end
   return reply
 end
 
-local NO_RATES = {-1, 0, 0, -1, 0, 0}
-
-local function refuse(revision, tightest, reason, name, at)
-  return answer(revision, tightest or NO_RATES, 'REFUSE', reason, name, at.limit or 0,
-    at.spent or 0, at.held or 0, at.running or 0, at.affordable or 0, month, at.retry or 0,
-    at.kind or '', at.rate or 0)
+local function duplicate(old, fingerprint)
+  if old.fingerprint ~= fingerprint then return refuse(nil, 'IDEMPOTENCY_CONFLICT', '', {}) end
+  return {'BEFORE', old.held, tonumber(old.out), old.month, tonumber(old.admit), old.state}
 end
 
-local function duplicate(old, fingerprint, revision)
-  if old.fingerprint ~= fingerprint then
-    return refuse(revision, nil, 'IDEMPOTENCY_CONFLICT', '', {})
-  end
-  return {'GRANT', old.held, old.out, old.month, old.admit, 1, old.state, revision}
-end
-
-local leases = {}
-
-local function hold(key, a, o, granted, held, p)
-  local id, model, operation, request = ARGV[a + 1], ARGV[a + 4], ARGV[a + 6], ARGV[a + 7]
-  redis.call('SET', key, written({state = 'reserved', fingerprint = ARGV[a + 2], user = o.user,
-    key = o.key, month = month, admit = now, held = held, out = granted, charged = 0,
-    cost = p.fixed + (p.fixed_rest > 0 and 1 or 0), tokens = ARGV[a + 16], rated = ARGV[a + 15],
-    model = model, operation = operation, request = request}))
-  leases[#leases + 1] = now + lease
-  leases[#leases + 1] = id .. ' ' .. o.user .. ' ' .. o.key
-  journal(KEYS[4], 'reserve', id, o.user, o.key, month, model, operation, 0, held, 0, '', '',
-    request, '')
+local function hold(key, a, o, granted, held, p, rated)
+  local id, model, operation, request = ARGV[a + 2], ARGV[a + 4], ARGV[a + 6], ARGV[a + 7]
+  local cost = int(p.fixed + (p.fixed_rest > 0 and 1 or 0))
+  call('SET', key, written('reserved', ARGV[a + 3] .. '\t' .. o.name .. admitted, held, int(granted),
+    '0', cost, ARGV[a + 8], int(rated) .. '\t' .. model .. '\t' .. operation .. '\t' .. request))
+  leases[#leases + 1] = lease
+  leases[#leases + 1] = id .. o.lease
+  journal(KEYS[4], 'reserve', id, o.name, month, model, operation, '0', held, '0', '', '', request, '')
 end
 
 local function reserve(key, a)
-  local revision = config(KEYS[1]).revision
+  local number, caller, want, least, fixed, fixed_rest, price, price_rest, rated =
+    unpacked('<ddddddddd', ARGV[a + 1])
   local old = read(key)
-  if old then return duplicate(old, ARGV[a + 2], revision) end
-  if math.abs(now - tonumber(ARGV[a + 8])) > skew then
-    return refuse(revision, nil, 'CLOCK_SKEW', '', {})
-  end
+  if old then return duplicate(old, ARGV[a + 3]) end
+  if now - caller > skew or caller - now > skew then return refuse(nil, 'CLOCK_SKEW', '', {}) end
   if begun ~= month then  -- two clocks agree: no single one that is wrong begins a month
-    redis.call('HSET', KEYS[2], 'month', month)
+    call('HSET', KEYS[2], 'month', month)
     begun = month
   end
-  local o = owner(tonumber(ARGV[a + 3]))
-  if o.reason then return refuse(revision, nil, o.reason, o.scope, {}) end
-  local keys, configured, counted = o.keys, o.configured, o.counted
-  for i = 1, 3 do
-    if not allowed(configured[i].models, ARGV[a + 4], ARGV[a + 5]) then
-      return refuse(revision, nil, 'MODEL_NOT_FOUND', SCOPES[i], {})
+  local o = owners[number] or owner(number)
+  if o.reason then return refuse(nil, o.reason, o.scope, {}) end
+  local configured, counted = o.configured, o.counted
+  if o.choosy then
+    for i = 1, 3 do
+      if not allowed(configured[i].models, ARGV[a + 4], ARGV[a + 5]) then
+        return refuse(nil, 'MODEL_NOT_FOUND', SCOPES[i], {})
+      end
     end
   end
-  local p = {fixed = tonumber(ARGV[a + 11]), fixed_rest = tonumber(ARGV[a + 12]),
-    price = tonumber(ARGV[a + 13]), price_rest = tonumber(ARGV[a + 14])}
-  local asked = {1, tonumber(ARGV[a + 15])}
-  local left, short, at = money(configured, counted, cost(p, tonumber(ARGV[a + 10])), 0)
-  local granted = largest(p, left, tonumber(ARGV[a + 9]))
+  local p = {fixed = fixed, fixed_rest = fixed_rest, price = price, price_rest = price_rest}
+  local left, short, at = money(configured, counted, cost(p, least), 0)
+  local granted = largest(p, left, want)
   local tightest, limited
-  if o.rated then tightest, limited = rates(configured, counted, keys, asked, false) end
+  if o.rated then tightest, limited = rates(o, rated, false) end
   if short then
     local s = counted[at]
-    return refuse(revision, tightest, short, SCOPES[at], {limit = configured[at].limit,
-      spent = s.spent, held = s.held, running = s.running, affordable = math.max(granted, 0)})
+    return refuse(tightest, short, SCOPES[at], {limit = configured[at].limit, spent = s.spent,
+      held = s.held, running = s.running, affordable = math.max(granted, 0)})
   end
   if limited then
-    return refuse(revision, tightest, limited[1], limited[2],
+    return refuse(tightest, limited[1], limited[2],
       {retry = limited[3], kind = limited[4], rate = limited[5]})
   end
-  if o.rated then tightest = rates(configured, counted, keys, asked, true) end
+  if o.rated then tightest = rates(o, rated, true) end
   local held = cost(p, granted)
-  for i = 1, 3 do
-    counted[i].held, counted[i].running = counted[i].held + held, counted[i].running + 1
-    add(keys[i], held_field, held)
-    add(keys[i], 'running', 1)
+  take(counted, held, 1)
+  if configured[1].last_used < used_now then
+    configured[1].last_used = used_now
+    call('HSET', o.config, 'last_used', int(used_now))
   end
-  local used = math.floor(now / MINUTE) * MINUTE
-  if configured[1].last_used < used then
-    configured[1].last_used = used
-    redis.call('HSET', o.config, 'last_used', used)
-  end
-  hold(key, a, o, granted, held, p)
-  if o.rated then
-    return answer(revision, tightest, 'GRANT', held, granted, month, now, 0, 'reserved')
-  end
-  return {'GRANT', held, granted, month, now, 0, 'reserved', revision}
+  hold(key, a, o, granted, int(held), p, rated)
+  if o.rated then return {'GRANT', held, granted, unpack(tightest)} end
+  return {'GRANT', held, granted}
 end
 
-local replies, count = {}, tonumber(ARGV[3])
+local replies, count = {}, ARGV[3] + 0
 local first_key, first_arg = 4 + count * PER_OWNER, 3 + count * 2
 for n = 1, #KEYS - first_key do
   replies[n] = reserve(KEYS[first_key + n], first_arg + (n - 1) * PER_ARG)
 end
-if #leases > 0 then redis.call('ZADD', KEYS[3], unpack(leases)) end
-flush()
-return replies
+if #leases > 0 then call('ZADD', KEYS[3], unpack(leases)) end
+write()
+for s in pairs(rated_scopes) do
+  for _, kind in ipairs({'requests', 'tokens'}) do
+    if s[kind] then call('HSET', s.key, 'rate:' .. kind, s[kind]) end
+  end
+end
+return {month, now, revision, replies}

@@ -6,5 +6,5 @@
 
 local month, spent = ARGV[6], ARGV[7]
 redis.call('HSET', KEYS[3], month .. ':reset', spent)
-journal(KEYS[4], 'reset', '', ARGV[8], '', month, '', '', 0, 0, 0, '', '', ARGV[10], ARGV[9])
+journal(KEYS[4], 'reset', '', ARGV[8] .. '\t', month, '', '', '0', '0', '0', '', '', ARGV[10], ARGV[9])
 return head

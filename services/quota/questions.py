@@ -1,0 +1,127 @@
+"""What the scripts are asked: the KEYS and ARGV that their first lines tell. Pure."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from services.common import keys
+from services.quota.items import (
+    KEEP_LONG_MS,
+    KEEP_MS,
+    LEASE_MS,
+    SKEW_MS,
+    Checkpoint,
+    Owner,
+    Reserve,
+    Settle,
+)
+from services.quota.months import month_of
+from services.quota.pricing import PICO_PER_NANO, Bound
+
+_RESERVE = struct.Struct("<9d").pack
+_SETTLE = struct.Struct("<7d").pack
+"""An item's numbers as one argument: the KV reads them at a fraction of what nine texts cost."""
+
+_KINDS = {"charge": 1, "release": 2, "expire": 3}
+
+Question = tuple[list[str], list[Any]]
+"""KEYS and ARGV: texts, whole numbers and packed ones."""
+
+
+def reserve(org: str, items: Sequence[Reserve]) -> Question:
+    owners: dict[Owner, int] = {}
+    hold = keys.hold(org, "")
+    holds: list[str] = []
+    asked: list[Any] = []
+    for item in items:
+        owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
+        holds.append(hold + item.id)
+        fixed, output = item.bound
+        asked += (
+            _RESERVE(
+                owner,
+                item.caller_ms,
+                item.output,
+                item.least,
+                fixed // PICO_PER_NANO,
+                fixed % PICO_PER_NANO,
+                output // PICO_PER_NANO,
+                output % PICO_PER_NANO,
+                item.rated,
+            ),
+            item.id,
+            item.fingerprint,
+            item.model,
+            item.named,
+            item.operation,
+            item.request,
+            item.tokens,
+        )
+    names = _shared_names(org)
+    args: list[Any] = [LEASE_MS, SKEW_MS, len(owners)]
+    for payer in owners:
+        names += _owner_names(payer)
+        args += payer[1:]
+    return names + holds, args + asked
+
+
+def checkpoint(org: str, items: Sequence[Checkpoint]) -> Question:
+    names = _shared_names(org)
+    args: list[Any] = [LEASE_MS]
+    for item in items:
+        names += [*_owner_names(item.owner), keys.hold(org, item.id)]
+        args += [item.id, item.owner.user, item.owner.key, item.cost, item.tokens, item.want]
+        args += _priced(item.bound)
+    return names, args
+
+
+def settle(org: str, items: Sequence[Settle]) -> Question:
+    owners: dict[Owner, int] = {}
+    months: dict[str, int] = {}
+    hold = keys.hold(org, "")
+    holds: list[str] = []
+    asked: list[Any] = []
+    for item in items:
+        owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
+        name = item.month or month_of(item.admit_ms)
+        month = months.get(name) or months.setdefault(name, len(months) + 1)
+        holds.append(hold + item.id)
+        asked += (
+            _SETTLE(
+                _KINDS[item.kind], owner, month, item.admit_ms, item.cost, item.grace, item.held
+            ),
+            item.id,
+            item.fingerprint,
+            item.model,
+            item.operation,
+            item.tokens,
+            item.flags,
+            item.request,
+        )
+    names = [keys.org_quota(org), keys.holds(org), keys.journal(org)]
+    args: list[Any] = [KEEP_MS, KEEP_LONG_MS, len(owners), len(months)]
+    for payer in owners:
+        names += [keys.user_quota(org, payer.user), keys.key_quota(org, payer.key)]
+        args += payer[1:]
+    for name in months:
+        names += [keys.usage_records(org, name), keys.rank_by_cost(org, name)]
+        names += [keys.rank_by_requests(org, name), keys.usage_index(org, name)]
+    return names + holds, [*args, *months, *asked]
+
+
+def _shared_names(org: str) -> list[str]:
+    return [keys.org_config(org), keys.org_quota(org), keys.holds(org), keys.journal(org)]
+
+
+def _owner_names(owner: Owner) -> list[str]:
+    return [
+        keys.user_config(owner.org, owner.user),
+        keys.user_quota(owner.org, owner.user),
+        keys.key_config(owner.org, owner.key),
+        keys.key_quota(owner.org, owner.key),
+    ]
+
+
+def _priced(bound: Bound) -> list[int]:
+    """Nano-USD with a rest in pico-USD: Lua's doubles cannot hold large amounts of pico-USD."""
+    return [*divmod(bound.fixed, PICO_PER_NANO), *divmod(bound.output, PICO_PER_NANO)]
