@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parent / "scripts"
 @dataclass(frozen=True, slots=True)
 class Scripts:
     reserve: Script
+    exchange: Script
     checkpoint: Script
     settle: Script
     share: Script
@@ -26,11 +27,20 @@ def load(folder: Path = FOLDER, clock: str | None = None) -> Scripts:
     """All scripts of a folder. ``clock`` replaces the piece that tells the time."""
     front = (clock or folder / "clock.lua", folder / "ledger.lua")
     limits = (*front, folder / "limits.lua")
-    told = {
+    told: dict[str, tuple[Path | str, ...]] = {
         "reset": (*front, ENTRY),
+        "exchange": (
+            *limits,
+            *_function("booking", folder / "settle.lua"),
+            *_function("admitting", folder / "reserve.lua"),
+        ),
         **dict.fromkeys(("reserve", "checkpoint", "forgivable"), limits),
     }
     names = [script.name for script in fields(Scripts)]
     return Scripts(
         **{name: Script(*told.get(name, front), folder / f"{name}.lua") for name in names}
     )
+
+
+def _function(name: str, script: Path) -> tuple[Path | str, ...]:
+    return f"local function {name}(KEYS, ARGV)\n", script, "end\n"

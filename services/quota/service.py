@@ -1,6 +1,5 @@
 """The hot RPCs: what a request may cost, what it costs so far, what it did cost."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -9,12 +8,15 @@ import grpc
 from gateway.quota.v1 import quota_pb2 as pb
 from gateway.quota.v1 import quota_pb2_grpc as rpc
 from services.common import keys
-from services.common.errors import GatewayError, InvalidField
+from services.common.errors import InvalidField
 from services.quota import lines, results, wire
 from services.quota.items import (
     Checkpoint,
+    Granted,
+    Refused,
     Reserve,
     Settle,
+    Settled,
 )
 from services.quota.prices import PriceBook, Unpriced
 from services.quota.shares import Shares
@@ -77,40 +79,33 @@ class QuotaService(rpc.QuotaServiceServicer):
     async def _reserve(
         self, request: pb.ReserveQuotaRequest | pb.StreamReserveQuotaRequest
     ) -> pb.ReserveQuotaResponse:
-        """What came along is booked first; the KV need not have answered when the reserves leave
-        for it, as it takes one after the other."""
-        if not request.settlements:
-            return await self._admit(request.items)
-        booking = asyncio.create_task(self._settle(request.settlements))
-        if self._store.in_order:
-            for _ in range(2):  # it is on its way, and its calls for several organisations are
-                await asyncio.sleep(0)
-        else:
-            await asyncio.wait((booking,))
-        try:
-            response = await self._admit(request.items)
-        finally:
-            await asyncio.wait((booking,))
-            failed = booking.exception()
-        if failed is None:
-            response.settlement_results.extend(booking.result().results)
-        elif not isinstance(failed, GatewayError):
-            raise failed
-        return response
-
-    async def _admit(self, items: Sequence[pb.ReserveItem]) -> pb.ReserveQuotaResponse:
-        read = self._read(items, wire.reserve)
+        read = self._read(request.items, wire.reserve)
         asks = [ask for ask in read if isinstance(ask, Reserve)]
         for org in {ask.owner.org for ask in asks}:
             self._seen(org)
-        answers = iter(await self._store.reserve(asks) if asks else [])
-        response = pb.ReserveQuotaResponse()
+        if not request.settlements or len(request.settlements) > MAX_ITEMS:
+            return self._admitted(request, read, await self._store.reserve(asks) if asks else [])
+        along = self._read(request.settlements, wire.settle)
+        settles = [item for item in along if isinstance(item, Settle)]
+        booked, answers = await self._store.settle_and_reserve(settles, asks)
+        response = self._admitted(request, read, answers)
+        if booked is not None:
+            self._booked(response.settlement_results, request.settlements, along, booked)
+        return response
+
+    def _admitted(
+        self,
+        request: pb.ReserveQuotaRequest | pb.StreamReserveQuotaRequest,
+        read: Sequence[Read],
+        found: Sequence[Granted | Refused],
+    ) -> pb.ReserveQuotaResponse:
+        response, answers = pb.ReserveQuotaResponse(), iter(found)
         for ask in read:
             if isinstance(ask, Reserve):
                 results.reserve(response.results.add(), ask, next(answers))
             else:
                 response.results.add(refusal=ask)
-        lines.tell("reserve", items, response.results)
+        lines.tell("reserve", request.items, response.results)
         return response
 
     async def CheckpointReservations(
@@ -144,15 +139,22 @@ class QuotaService(rpc.QuotaServiceServicer):
     async def _settle(self, items: Sequence[pb.SettleItem]) -> pb.SettleReservationsResponse:
         read = self._read(items, wire.settle)
         settles = [item for item in read if isinstance(item, Settle)]
-        answers = iter(await self._store.settle(settles) if settles else [])
         response = pb.SettleReservationsResponse()
+        found = await self._store.settle(settles) if settles else []
+        self._booked(response.results, items, read, found)
+        return response
+
+    def _booked(
+        self, told: Any, items: Sequence[pb.SettleItem], read: Sequence[Read], found: list[Settled]
+    ) -> None:
+        """Fills in ``told``, the results in a response."""
+        answers = iter(found)
         for item in read:
             if isinstance(item, Settle):
-                results.settle(response.results.add(), next(answers))
+                results.settle(told.add(), next(answers))
             else:
-                response.results.add(refusal=item)
-        lines.tell("settle", items, response.results)
-        return response
+                told.add(refusal=item)
+        lines.tell("settle", items, told)
 
     def _read(self, items: Sequence[Any], reader: Callable[..., Read]) -> list[Read]:
         """Each item as the ledger's word, or as the refusal of this item alone."""

@@ -1,6 +1,7 @@
 """The ledger: what changes money. One script call carries all items of one organisation."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from services.common import keys
-from services.common.errors import Unavailable
+from services.common.errors import GatewayError, Internal, Unavailable
 from services.common.kv import Kv
 from services.common.kv_cluster import ClusterKv
 from services.quota import questions
@@ -46,11 +47,6 @@ class LedgerStore:
         self._door = door
         self._scripts = scripts
 
-    @property
-    def in_order(self) -> bool:
-        """Whether calls that begin one after the other are carried out in that order."""
-        return not self._door.has_nodes
-
     async def reserve(self, items: Sequence[Reserve]) -> list[Granted | Refused]:
         """One organisation's KV node may be away: its items are refused, the others are not. Raises
         Unavailable when nothing could be decided, and there is no other node."""
@@ -62,13 +58,39 @@ class LedgerStore:
 
     async def settle(self, items: Sequence[Settle]) -> list[Settled]:
         """Items without a month, or with another than their reservation's, find it out."""
-        found = await self._batched(items, self._settle)
+        return await self._in_their_month(items, await self._batched(items, self._settle))
+
+    async def _in_their_month(self, items: Sequence[Settle], found: list[Settled]) -> list[Settled]:
         wrong = [n for n, settled in enumerate(found) if settled.code == "MONTH"]
         if wrong:
             again = [replace(items[n], month=found[n].month) for n in wrong]
             for n, settled in zip(wrong, await self._batched(again, self._settle), strict=True):
                 found[n] = settled
         return found
+
+    async def settle_and_reserve(
+        self, settles: Sequence[Settle], asks: Sequence[Reserve]
+    ) -> tuple[list[Settled] | None, list[Granted | Refused]]:
+        """In this order; None where the settles could not be booked, which does not touch the
+        reserves. One script call where it is one organisation's."""
+        orgs = {item.owner.org for item in settles} | {item.owner.org for item in asks}
+        few = max(len(settles), len(asks)) <= _BATCH
+        if len(orgs) == 1 and settles and asks and few and not self._door.has_nodes:
+            with contextlib.suppress(Internal):  # who stumbled shows when they are asked apart
+                return await self._exchange(orgs.pop(), settles, asks)
+        booking = asyncio.create_task(self.settle(settles))
+        if self._door.has_nodes:
+            await asyncio.wait((booking,))
+        for _ in range(2):  # its calls are on their way, and the KV takes one after the other
+            await asyncio.sleep(0)
+        try:
+            admitted = await self.reserve(asks)
+        finally:
+            await asyncio.wait((booking,))
+            failed = booking.exception()
+        if failed is not None and not isinstance(failed, GatewayError):
+            raise failed
+        return None if failed else booking.result(), admitted
 
     async def share(self, org: str, edge: str, edges: int, day: str) -> int | None:
         """An edge's part of the fail-open budget of ``day``; None for an organisation that fails
@@ -168,6 +190,16 @@ class LedgerStore:
     async def _checkpoint(self, org: str, items: Sequence[Checkpoint]) -> list[Checked]:
         question = questions.checkpoint(org, items)
         return list(map(checked, await self._door.run(self._scripts.checkpoint, *question)))
+
+    async def _exchange(
+        self, org: str, settles: Sequence[Settle], asks: Sequence[Reserve]
+    ) -> tuple[list[Settled], list[Granted | Refused]]:
+        names, args = questions.settle(org, settles)
+        more_names, more_args = questions.reserve(org, asks)
+        joined = [len(names), len(args), *args, *more_args]
+        booked, admitted = await self._door.run(self._scripts.exchange, names + more_names, joined)
+        found = await self._in_their_month(settles, list(map(settled, settles, booked)))
+        return found, admissions(admitted)
 
     async def _settle(self, org: str, items: Sequence[Settle]) -> list[Settled]:
         question = questions.settle(org, items)

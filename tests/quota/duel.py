@@ -82,12 +82,24 @@ class Duel:
         expected = [self.model.reserve(ask, self.now) for ask in asks]
         found = await self.store.reserve(asks)
         assert found == expected
+        await self._admitted(asks, found)
+        return found
+
+    async def exchange(self, settles: Sequence[Settle], asks: Sequence[Reserve]) -> None:
+        """First the settles, each in its month, then the reserves."""
+        settles = [self._in_its_month(item) for item in settles]
+        booked = [self.model.settle(item, self.now) for item in settles]
+        admitted = [self.model.reserve(ask, self.now) for ask in asks]
+        assert await self.store.settle_and_reserve(settles, asks) == (booked, admitted)
+        await self._booked(settles, booked)
+        await self._admitted(asks, admitted)
+
+    async def _admitted(self, asks: Sequence[Reserve], found: list[Granted | Refused]) -> None:
         self.asks += [a for a, e in zip(asks, found, strict=True) if isinstance(e, Granted)]
         for ask, answer in zip(asks, found, strict=True):
             if isinstance(answer, Granted) and not answer.duplicate:
                 used = await self.kv.hget(keys.key_config(*ask.owner[::2]), "last_used")
                 assert int(used or 0) >= self.now // 60_000 * 60_000
-        return found
 
     async def checkpoint(self, *notes: Checkpoint) -> list[Checked]:
         expected = [self.model.checkpoint(note, self.now) for note in notes]
@@ -103,13 +115,16 @@ class Duel:
             settles = tuple(map(self._in_its_month, settles))
         found = await self.store.settle(settles)
         assert found == expected
+        await self._booked(settles, found)
+        return found
+
+    async def _booked(self, settles: Sequence[Settle], found: list[items.Settled]) -> None:
         for item, answer in zip(settles, found, strict=True):
             hold = self.model.holds.get((self.org, item.id))
             if answer.code == "OK" and hold and hold.forget_ms is not None:
                 kept = hold.forget_ms - self.now
                 left = await self.kv.pttl(keys.hold(self.org, item.id))
                 assert kept - 60_000 < left <= kept
-        return found
 
     def _in_its_month(self, item: Settle) -> Settle:
         hold = self.model.holds.get((self.org, item.id))

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from services.quota import scripts
+from services.quota.items import Reserve
 from services.quota.months import next_start_ms
 from services.quota.pricing import Bound
 from services.quota.rules import Config
@@ -75,7 +76,10 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(batch=st.lists(asks, min_size=1, max_size=4))
     def reserve(self, batch: list[dict[str, Any]]) -> None:
-        made = [
+        self.run(self.duel.reserve(*self.asked(batch)))
+
+    def asked(self, batch: list[dict[str, Any]]) -> list[Reserve]:
+        return [
             ask(
                 self.duel,
                 one["who"],
@@ -89,7 +93,19 @@ class Ledger(RuleBasedStateMachine):
             )
             for one in batch
         ]
-        self.run(self.duel.reserve(*made))
+
+    @precondition(lambda self: self.duel.asks)
+    @rule(
+        picks=st.lists(st.tuples(st.integers(0), costs), min_size=1, max_size=4),
+        flags=st.sampled_from(["", "estimated"]),
+        batch=st.lists(asks, min_size=1, max_size=4),
+    )
+    def settle_and_reserve(
+        self, picks: list[tuple[int, int]], flags: str, batch: list[dict[str, Any]]
+    ) -> None:
+        settled = [charge(self.duel.asks[n % len(self.duel.asks)], cost) for n, cost in picks]
+        settled = [replace(item, flags=flags) for item in settled]
+        self.run(self.duel.exchange(settled, self.asked(batch)))
 
     @precondition(lambda self: self.duel.asks)
     @rule(pick=st.integers(0), other=st.booleans())
