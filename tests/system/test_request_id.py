@@ -46,6 +46,7 @@ def test_an_answered_request_is_found_in_the_logs_of_all_three(running: Fleet) -
     wait_until(lambda: "settle" in events(quota, request_id))
     reserve, settle = (events(quota, request_id)[name] for name in ("reserve", "settle"))
     assert reserve["reservation_id"] == settle["reservation_id"]
+    wait_until(lambda: "rpc" in events(auth, request_id))
     assert events(auth, request_id)["rpc"]["method"] == "/gateway.auth.v1.AuthService/VerifyApiKey"
 
 
@@ -54,6 +55,7 @@ def test_a_request_over_budget_is_found_with_the_reason_in_quotas_log(running: F
     answer = ask(running, running.key(running.user(org, "poor@example.com"))["api_key"])
     assert answer.status_code == 429
     request_id = answer.headers["x-request-id"]
+    wait_until(lambda: "reserve_refused" in events(running.quotas[0], request_id))
     told = events(running.quotas[0], request_id)["reserve_refused"]
     assert (told["reason"], told["level"]) == ("BUDGET_EXHAUSTED", "info")
     wait_until(lambda: "request" in events(running.edges[0], request_id))
@@ -66,7 +68,9 @@ def test_a_revoked_key_is_found_with_the_reason_in_auths_log(running: Fleet) -> 
     running.admin("DELETE", f"/users/{user}/api-keys/{key['key_id']}")
     answer = ask(running, key["api_key"])
     assert answer.status_code == 401
-    told = events(running.auths[0], answer.headers["x-request-id"])["rpc_refused"]
+    auth, request_id = running.auths[0], answer.headers["x-request-id"]
+    wait_until(lambda: "rpc_refused" in events(auth, request_id))
+    told = events(auth, request_id)["rpc_refused"]
     assert (told["reason"], told["level"]) == ("API_KEY_INVALID", "info")
 
 
@@ -76,5 +80,7 @@ def test_an_admin_request_is_found_in_the_log_of_the_service_behind_it(running: 
         headers={"authorization": f"Bearer {running.edges[0].environment['ADMIN_API_KEY']}"},
     )
     assert answer.status_code == 404
-    told = events(running.auths[0], answer.headers["x-request-id"])["rpc_refused"]
+    auth, request_id = running.auths[0], answer.headers["x-request-id"]
+    wait_until(lambda: "rpc_refused" in events(auth, request_id))
+    told = events(auth, request_id)["rpc_refused"]
     assert told["method"].endswith("/GetOrganization")
