@@ -9,11 +9,15 @@ from gateway.quota.v1.quota_pb2 import Refusal
 _LOOK_SECONDS = 60.0
 """So often the one timer looks whether time is up, where the bound is further away."""
 
+_MOST = 1_024
+"""Alarms that are kept for later."""
+
 
 class Alarm:
     """``with alarm.armed(seconds)`` raises TimeoutError when nothing came for that long, or as
     soon as the alarm rings. ``gone`` and ``refusal`` say why; neither of them means that time is
-    up. As asyncio.Timeout, but that one timer serves all waits of a call until ``close``."""
+    up. As asyncio.Timeout, but that one timer serves all waits of a call, and of the calls after it
+    that use the alarm again."""
 
     def __init__(self) -> None:
         self.gone = False
@@ -58,6 +62,11 @@ class Alarm:
         """Something came: the wait begins anew. Called for every chunk, so it moves no timer."""
         self._due = self._loop.time() + self._seconds
 
+    @property
+    def quiet(self) -> bool:
+        """Whether it has not rung: then another call may use it."""
+        return not (self._rung or self.gone or self.refusal is not None)
+
     def close(self) -> None:
         """No more waits."""
         if self._timer is not None:
@@ -93,3 +102,20 @@ class Alarm:
         if self._task is not None and not self._rung:
             self._rung = True
             self._task.cancel()
+
+
+class Alarms:
+    """Of one endpoint's calls. Those that have not rung are used again: their timers are there."""
+
+    def __init__(self) -> None:
+        self._quiet: list[Alarm] = []
+
+    def take(self) -> Alarm:
+        return self._quiet.pop() if self._quiet else Alarm()
+
+    def give_back(self, alarm: Alarm) -> None:
+        """For who has told everybody that might ring it to leave it alone."""
+        if alarm.quiet and len(self._quiet) < _MOST:
+            self._quiet.append(alarm)
+        else:
+            alarm.close()

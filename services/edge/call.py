@@ -7,11 +7,12 @@ from starlette.types import Receive, Scope, Send
 
 from services.edge import errors
 from services.edge.admission import Admission, Caller
-from services.edge.alarm import Alarm
+from services.edge.alarm import Alarms
 from services.edge.api import Api
 from services.edge.bulk import LARGE, Bulk
 from services.edge.catalog import Catalog, Target
 from services.edge.charge import Charge
+from services.edge.cycle import Header
 from services.edge.dispatch import Answer, Dispatch, Order
 from services.edge.errors import ApiError
 from services.edge.exchange import ClientGone, Exchange
@@ -44,6 +45,7 @@ class Call:
     def __init__(self, api: Api, rooms: Rooms) -> None:
         self._api = api
         self._rooms = rooms
+        self._alarms = Alarms()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
@@ -51,10 +53,7 @@ class Call:
         given = exchange.header(b"x-client-request-id")
         if given:
             exchange.facts["client_request_id"] = given[:128].decode("latin-1")
-        try:
-            await self._answer(exchange)
-        finally:
-            exchange.close()
+        await self._answer(exchange)
 
     async def _answer(self, exchange: Exchange) -> None:
         rooms, api = self._rooms, self._api
@@ -76,13 +75,14 @@ class Call:
             operation=api.operation,
             request_id=exchange.request_id,
         )
-        alarm = Alarm()
+        alarm = self._alarms.take()
         exchange.watch(alarm.hang_up)
         order = Order(api, ask, principal, exchange, alarm)
         try:
             await self._served(order, target, hold)
         finally:
-            alarm.close()
+            exchange.close()
+            self._alarms.give_back(alarm)
 
     def _find(self, ask: Ask, caller: Caller) -> Target:
         target = self._rooms.catalog.find(ask.model)
@@ -150,9 +150,11 @@ def _charge(ended: BaseException | None, relay: Relay | None, hold: Hold) -> Cha
             return Charge(Tokens(input=input_), flags=("estimated", "partial"))
 
 
-def _headers(order: Order, answer: Answer) -> dict[str, str]:
-    headers = {**answer.hold.headers, "x-gateway-model": answer.target.model}
-    cap = order.api.granted_cap(order.ask, answer.target, answer.hold)
+def _headers(order: Order, answer: Answer) -> list[Header]:
+    hold, model = answer.hold, answer.target.model
+    headers = [(name.encode(), value.encode()) for name, value in hold.headers.items()]
+    headers.append((b"x-gateway-model", model.encode()))
+    cap = order.api.granted_cap(order.ask, answer.target, hold)
     if cap:
-        headers["x-gateway-max-tokens"] = str(cap)
+        headers.append((b"x-gateway-max-tokens", b"%d" % cap))
     return headers

@@ -15,9 +15,9 @@ class Connection(HttpToolsProtocol):
     _idle_since = 0.0
 
     def on_headers_complete(self) -> None:
-        version = self.parser.get_http_version()
-        scope = self.scope
-        scope["method"] = self.parser.get_method().decode("ascii")
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
         scope["path"], scope["raw_path"], scope["query_string"] = target(self.url)
         self._answer(
@@ -28,7 +28,7 @@ class Connection(HttpToolsProtocol):
                 self.loop,
                 always=self.server_state.default_headers,
                 expects=dict(self.headers).get(b"expect", b"").lower() == b"100-continue",
-                keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+                keep_alive=version != "1.0" and parser.should_keep_alive(),
                 done=self.on_response_complete,
                 logger=self.logger,
             )

@@ -120,8 +120,10 @@ class Dispatch:
         )
         own = own_headers(exchange.headers, provider, exchange.request_id, principal)
         own += exchange.trace
-        make = partial(order.api.upstream_body, order.ask, target, hold)
-        body = make() if len(order.ask.raw) < LARGE else await self._bulk.do(make)
+        make, ask = order.api.upstream_body, order.ask
+        small = len(ask.raw) < LARGE
+        told = (ask, target, hold)
+        body = make(*told) if small else await self._bulk.do(partial(make, *told))
         patience = _patience(order.exchange, provider)
         attempt = 1
         while True:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -49,7 +49,7 @@ class Envelope:
         answer = _Answer(send, request_id, scope.get(CYCLE))
         current_request.set(request_id)
         admin = scope["path"].startswith("/admin")
-        facts: dict[str, object] = {"operation": "admin" if admin else "other"}
+        facts: dict[str, Any] = {"operation": "admin" if admin else "other"}
         scope["state"] = {"request_id": request_id, "facts": facts, "trace": ()}
         trace: Trace | None = None
         if self._tracing is not None and scope["path"] not in _QUIET:
@@ -72,7 +72,7 @@ class Envelope:
             if trace is not None:
                 trace.end(scope["method"], answer.status, request_id, facts)
 
-    def _done(self, scope: Scope, answer: "_Answer", facts: dict[str, object], took: float) -> None:
+    def _done(self, scope: Scope, answer: "_Answer", facts: dict[str, Any], took: float) -> None:
         status, path = answer.status, scope["path"]
         self._metrics.finished(status, facts, took)
         if path in _QUIET:
@@ -113,13 +113,13 @@ class _Answer:
                 headers.append((b"x-request-id", self.request_id.encode()))
         await self._send(message)
 
-    async def refuse(self, raised: Exception, facts: dict[str, object]) -> None:
+    async def refuse(self, raised: Exception, facts: dict[str, Any]) -> None:
         error = _translated(raised)
         facts["refused"] = error.code or error.kind
         if self.status:
             raise raised  # half an answer is out: the connection has to break
         body = error.body()
-        headers = {"content-type": JSON, "content-length": str(len(body)), **error.headers}
+        headers = {"content-type": JSON.decode(), "content-length": str(len(body)), **error.headers}
         raw = [
             (name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()
         ]

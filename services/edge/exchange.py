@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -17,7 +17,7 @@ BODY_STALL_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
 _IDENTITY = (b"", b"identity")
 
-JSON = "application/json"
+JSON = b"application/json"
 
 
 class Exchange:
@@ -53,7 +53,7 @@ class Exchange:
         if self.method not in allowed:
             raise not_allowed(self.method, self.path, ", ".join(allowed))
 
-    async def body_as(self, media_type: bytes, most: int) -> bytes:
+    def body_as(self, media_type: bytes, most: int) -> Awaitable[bytes]:
         """The body, at most ``most`` bytes of ``media_type``. Raises ApiError 408, 413, 415."""
         kind = self.header(b"content-type")
         if kind != media_type and kind.split(b";")[0].strip().lower() != media_type:
@@ -69,7 +69,7 @@ class Exchange:
                 code="unsupported_content_encoding",
                 status=415,
             )
-        return await self.body(most)
+        return self.body(most)
 
     async def body(self, most: int) -> bytes:
         """The body, at most ``most`` bytes. Raises ApiError 408, 413."""
@@ -149,12 +149,12 @@ class Exchange:
         if self._watch is not None:
             self._watch.cancel()
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+    async def start(self, status: int, headers: Iterable[Header]) -> None:
+        told = [*headers, (b"x-request-id", self.request_id.encode())]
         if self.cycle is not None and self.cycle.fresh:
-            self.cycle.begin(status, self._raw(headers))
+            self.cycle.begin(status, told)
         else:
-            raw = self._raw(headers)
-            await self._send({"type": "http.response.start", "status": status, "headers": raw})
+            await self._send({"type": "http.response.start", "status": status, "headers": told})
 
     async def write(self, data: bytes) -> None:
         """More of the body. A client that keeps up is written to past ASGI, by ``cycle``."""
@@ -179,21 +179,18 @@ class Exchange:
         body: bytes,
         *,
         status: int = 200,
-        content_type: str = JSON,
-        headers: Mapping[str, str] | None = None,
+        content_type: bytes = JSON,
+        headers: Iterable[Header] = (),
     ) -> None:
         """A whole answer."""
-        told = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
+        length = b"%d" % len(body)
+        told = [(b"content-type", content_type), (b"content-length", length), *headers]
         if self.cycle is not None and self.cycle.fresh:
-            self.cycle.answer(status, self._raw(told), body)
+            told.append((b"x-request-id", self.request_id.encode()))
+            self.cycle.answer(status, told, body)
         else:
             await self.start(status, told)
             await self.end(body)
-
-    def _raw(self, headers: Mapping[str, str]) -> list[Header]:
-        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        raw.append((b"x-request-id", self.request_id.encode()))
-        return raw
 
 
 def _nothing() -> None: ...

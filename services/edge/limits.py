@@ -41,11 +41,14 @@ class _At(enum.Enum):
     BODY = enum.auto()
 
 
+_REQUEST, _HEAD, _BODY = _At
+
+
 class LimitedProtocol(Connection):
     """One connection."""
 
     limits = Limits()
-    _at = _At.REQUEST
+    _at = _REQUEST
     _head_bytes = 0
     _unparsed = 0
     _replaying = False
@@ -80,13 +83,13 @@ class LimitedProtocol(Connection):
             self._refuse(self._refusal or ApiError(400, INVALID, "bad_request", _NO_HTTP))
         if self.transport.is_closing():
             return
-        if self._at is _At.REQUEST:
+        if self._at is _REQUEST:
             self._unparsed = 0
             if self.cycle is None or self.cycle.response_complete:
                 self._expect_within(self.limits.head_seconds)
         elif self._unparsed > 2 * self.limits.head_bytes:
             self._refuse(_too_large())  # a header, a trailer or a chunk's extension without an end
-        elif self._at is _At.HEAD:
+        elif self._at is _HEAD:
             self._expect_within(self.limits.head_seconds)
         else:
             self._expect_within(self.limits.body_seconds)
@@ -120,7 +123,7 @@ class LimitedProtocol(Connection):
     def on_message_begin(self) -> None:
         if self._replaying:
             return
-        self._at = _At.HEAD
+        self._at = _HEAD
         self._head_bytes = 0
         super().on_message_begin()
         self.scope[DEPARTURE] = self._departure  # type: ignore[literal-required]
@@ -136,11 +139,11 @@ class LimitedProtocol(Connection):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._replaying:
             return
-        size, most = len(name) + len(value), self.limits
+        size, headers, most = len(name) + len(value), self.headers, self.limits
         self._head_bytes += size
-        if self._at is _At.HEAD:  # trailers are only counted
-            self.headers.append((name.lower(), value))
-        too_many = len(self.headers) > most.headers
+        if self._at is _HEAD:  # trailers are only counted
+            headers.append((name.lower(), value))
+        too_many = len(headers) > most.headers
         if too_many or size > most.header_bytes or self._head_bytes > most.head_bytes:
             self._stop(_too_large())
 
@@ -148,10 +151,10 @@ class LimitedProtocol(Connection):
         if self._replaying:
             return
         hosts = [value for name, value in self.headers if name == b"host"]
-        old = self.parser.get_http_version() == "1.0" and not hosts
-        if not old and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
+        valid = len(hosts) == 1 and _HOST.fullmatch(hosts[0])
+        if not valid and (hosts or self.parser.get_http_version() != "1.0"):
             self._stop(ApiError(400, INVALID, "bad_request", "Send one valid Host header."))
-        self._at = _At.BODY
+        self._at = _BODY
         self._unparsed = 0
         self._expected()
         super().on_headers_complete()
@@ -163,12 +166,12 @@ class LimitedProtocol(Connection):
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # says the parser, which leaves what follows to another protocol
-        self._at = _At.REQUEST
+        self._at = _REQUEST
         self._expected()
         super().on_message_complete()
 
     def timeout_keep_alive_handler(self) -> None:
-        if self._at is _At.REQUEST:
+        if self._at is _REQUEST:
             super().timeout_keep_alive_handler()
         else:  # whoever is in the middle of a request is not idle
             self._idle_for(self.timeout_keep_alive)
@@ -190,9 +193,9 @@ class LimitedProtocol(Connection):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if self._at is _At.REQUEST:
+        if self._at is _REQUEST:
             self.transport.close()
-        elif self._at is _At.BODY and self.cycle.response_started:
+        elif self._at is _BODY and self.cycle.response_started:
             self.transport.abort()
         else:
             self._refuse(_too_slow())

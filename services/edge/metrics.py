@@ -2,6 +2,7 @@
 that clients chose. Names follow OpenTelemetry's gen_ai conventions where it has one."""
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -111,22 +112,19 @@ class EdgeMetrics:
         """One attempt; ``code`` may be the provider's own."""
         self.upstream_failures.labels(provider, _code(code or "")).inc()
 
-    def finished(self, status: int, facts: dict[str, object], seconds: float) -> None:
+    def finished(self, status: int, facts: dict[str, Any], seconds: float) -> None:
         """One HTTP request, by the facts that its handler noted."""
-        operation = str(facts.get("operation", "other"))
-        provider = str(facts.get("provider", ""))
-        refused = str(facts.get("refused", ""))
-        self.requests.add(operation, provider, str(status), _code(refused))
+        operation, provider = facts["operation"], facts.get("provider", "")
+        self.requests.add(operation, provider, str(status), _code(facts.get("refused", "")))
         if not provider:
             return
         served = self._served.get((operation, provider)) or self._new(operation, provider)
         served.seconds.add(seconds)
-        first, input_, output = map(facts.get, ("first_byte_ms", "input_tokens", "output_tokens"))
-        if isinstance(first, int | float):
-            served.first_byte.add(first / 1_000)
-        if isinstance(input_, int) and isinstance(output, int):
-            served.input.add(input_)
-            served.output.add(output)
+        if "first_byte_ms" in facts:
+            served.first_byte.add(facts["first_byte_ms"] / 1_000)
+        if "input_tokens" in facts:
+            served.input.add(facts["input_tokens"])
+            served.output.add(facts["output_tokens"])
 
     def _new(self, *of: str) -> _Served:
         seconds, first_byte = self.seconds.of(*of), self.first_byte.of(*of)

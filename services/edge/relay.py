@@ -15,10 +15,11 @@ from services.edge.alarm import Alarm
 from services.edge.api import Api
 from services.edge.bulk import LARGE, Bulk
 from services.edge.charge import Charge, final_charge
+from services.edge.cycle import Header
 from services.edge.dispatch import Answer
 from services.edge.document import gathered, read_document
 from services.edge.errors import ApiError
-from services.edge.exchange import ClientGone, Exchange
+from services.edge.exchange import JSON, ClientGone, Exchange
 from services.edge.faults import UpstreamFailed
 from services.edge.flow import Flow
 from services.edge.mend import mender
@@ -34,11 +35,11 @@ _FRAMING = (b"content-type", b"content-length")
 _GOODBYE_SECONDS = 1.0
 _LAST_SECONDS = 3.0
 
-STREAM_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-}
+STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class Relay:
     run: Run
     running: Running
     bulk: Bulk
-    headers: dict[str, str]
+    headers: list[Header]
     begun: bool = False
     complete: bool = False
     _told: dict[bytes, bytes] = field(default_factory=dict)
@@ -91,11 +92,7 @@ class Relay:
 
     async def _opaque(self, body: AsyncIterator[bytes]) -> None:
         """A sound, or a text: bytes as they come. Cut off, it breaks the connection."""
-        told = {
-            name.decode(): self._told[name].decode("latin-1")
-            for name in _FRAMING
-            if name in self._told
-        }
+        told = [(name, self._told[name]) for name in _FRAMING if name in self._told]
         size = 0
         try:
             with self.alarm.armed(self._idle), transport_errors():
@@ -103,7 +100,7 @@ class Relay:
                     if not self.begun:
                         self.begun = True
                         self._note_first_byte()
-                        headers = {**told, **self.headers, **returned_headers(self._told)}
+                        headers = [*told, *self.headers, *returned_headers(self._told)]
                         await self.exchange.start(200, headers)
                     size += len(piece)
                     await self.exchange.write(piece)
@@ -125,14 +122,14 @@ class Relay:
             content = await gathered(aiter(reply), self.alarm, self._idle)
         read = partial(self._read, content)
         content = read() if len(content) < LARGE else await self.bulk.do(read)
-        headers = {**self.headers, **returned_headers(self._told)}
+        headers = [*self.headers, *returned_headers(self._told)]
         self._note_first_byte()
         self.begun = self.complete = True
         if self.ask.stream and self.api.as_stream is not None:
-            await self.exchange.start(200, {**STREAM_HEADERS, **headers})
+            await self.exchange.start(200, [*STREAM_HEADERS, *headers])
             await self.exchange.end(content)
             return
-        kind = self._told.get(b"content-type", b"application/json").decode("latin-1")
+        kind = self._told.get(b"content-type", JSON)
         await self.exchange.answer(content, content_type=kind, headers=headers)
 
     def _read(self, content: bytes) -> bytes:
@@ -144,7 +141,7 @@ class Relay:
         return self.api.rewrite(self.ask, document) or content
 
     async def _stream(self, body: AsyncIterator[bytes]) -> None:
-        headers = {**STREAM_HEADERS, **self.headers, **returned_headers(self._told)}
+        headers = [*STREAM_HEADERS, *self.headers, *returned_headers(self._told)]
         self.begun = True
         self.run.stop = self.alarm.stop  # an answer in one piece is paid for; it is not cut
         await self.exchange.start(200, headers)

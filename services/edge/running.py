@@ -20,6 +20,9 @@ _NO_MORE = ("BUDGET_EXHAUSTED", "BUDGET_HELD")
 Checkpoint = Callable[[Sequence[CheckpointItem]], Awaitable[Sequence[CheckpointResult]]]
 
 
+def _nothing(_: Refusal) -> None: ...
+
+
 class Run:
     """One admitted request. ``granted`` output tokens are held for; ``stop`` is called at most
     once, with the reason, when it must end before its time."""
@@ -28,7 +31,7 @@ class Run:
         self.hold = hold
         self.meter = meter
         self.granted = int(hold.grant.output_tokens)
-        self.stop: Callable[[Refusal], None] = lambda _: None
+        self.stop: Callable[[Refusal], None] = _nothing
         self.refusal: Refusal | None = None
         self._longest = longest
         self._window = window if hold.bound.window else 0
@@ -69,7 +72,9 @@ class Running:
         self._runs[run.hold.id] = run
 
     def remove(self, run: Run) -> None:
+        """It has ended: nothing that is still to come stops it, or what comes after it."""
         self._runs.pop(run.hold.id, None)
+        run.stop = _nothing
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._tick())

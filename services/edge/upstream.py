@@ -26,10 +26,7 @@ MOST_WAYS = 1_000
 _FORWARDED = (b"openai-beta",)
 """The only headers of the client's that travel on."""
 
-_RETURNED = (
-    (b"openai-processing-ms", "openai-processing-ms"),
-    (b"openai-version", "openai-version"),
-)
+_RETURNED = (b"openai-processing-ms", b"openai-version")
 """The only headers of the provider's that travel back, beside the content type."""
 
 
@@ -145,12 +142,12 @@ def first_headers(reply: Reply) -> dict[bytes, bytes]:
     return {name.lower(): value for name, value in reversed(reply.headers)}
 
 
-def returned_headers(told: Mapping[bytes, bytes]) -> dict[str, str]:
+def returned_headers(told: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     """What of an answer's headers may reach the client."""
-    found = {text: told[name].decode("latin-1") for name, text in _RETURNED if name in told}
+    found = [(name, told[name]) for name in _RETURNED if name in told]
     upstream_id = told.get(b"x-request-id") or told.get(b"cf-ray")
     if upstream_id:
-        found["x-gateway-upstream-request-id"] = upstream_id[:128].decode("latin-1")
+        found.append((b"x-gateway-upstream-request-id", upstream_id[:128]))
     return found
 
 

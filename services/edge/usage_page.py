@@ -43,7 +43,7 @@ class UsagePage:
             **_figures(of_user),
             "key": {"key_id": who.key_id, **_figures(of_key)},
         }
-        await exchange.answer(orjson.dumps(page), headers={"cache-control": "no-store"})
+        await exchange.answer(orjson.dumps(page), headers=[(b"cache-control", b"no-store")])
 
 
 def _figures(usage: Usage) -> dict[str, Any]:

@@ -146,7 +146,9 @@ class Connection(Outbound):
         self._write = _NEVER if write is None else write
         self._progress = self._loop.time()
         self._exchange = Exchange(self._loop, self._throttle, self.abort)
-        self._arm(self._progress + min(self._read, self._write))
+        bound = min(self._read, self._write)
+        if bound < _NEVER:
+            self._arm(self._progress + bound)
         return self._exchange
 
     def abort(self) -> None:
