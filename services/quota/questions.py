@@ -16,11 +16,12 @@ from services.quota.items import (
     Settle,
 )
 from services.quota.months import month_of
-from services.quota.pricing import PICO_PER_NANO, Bound
+from services.quota.pricing import PICO_PER_NANO, Bound, to_nano
 
 _RESERVE = struct.Struct("<9d").pack
 _SETTLE = struct.Struct("<7d").pack
-"""An item's numbers as one argument: the KV reads them at a fraction of what nine texts cost."""
+"""All items as one argument, numbers as doubles, texts with a zero behind: the KV reads them at a
+fraction of what an argument for each costs."""
 
 _KINDS = {"charge": 1, "release": 2, "expire": 3}
 
@@ -32,7 +33,7 @@ def reserve(org: str, items: Sequence[Reserve]) -> Question:
     owners: dict[Owner, int] = {}
     hold = keys.hold(org, "")
     holds: list[str] = []
-    asked: list[Any] = []
+    asked: list[bytes] = []
     for item in items:
         owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
         holds.append(hold + item.id)
@@ -49,20 +50,18 @@ def reserve(org: str, items: Sequence[Reserve]) -> Question:
                 output % PICO_PER_NANO,
                 item.rated,
             ),
-            item.id,
-            item.fingerprint,
-            item.model,
-            item.named,
-            item.operation,
-            item.request,
-            item.tokens,
+            (
+                f"{item.id}\0{item.fingerprint}\0{item.model}\0{item.named}\0{item.operation}\0"
+                f"{item.request}\0{item.tokens}\0{to_nano(fixed)}\0"
+                f"{item.rated}\t{item.model}\t{item.operation}\t{item.request}\0"
+            ).encode(),
         )
     names = _shared_names(org)
     args: list[Any] = [LEASE_MS, SKEW_MS, len(owners)]
     for payer in owners:
         names += _owner_names(payer)
         args += payer[1:]
-    return names + holds, args + asked
+    return names + holds, [*args, b"".join(asked)]
 
 
 def checkpoint(org: str, items: Sequence[Checkpoint]) -> Question:
@@ -80,7 +79,7 @@ def settle(org: str, items: Sequence[Settle]) -> Question:
     months: dict[str, int] = {}
     hold = keys.hold(org, "")
     holds: list[str] = []
-    asked: list[Any] = []
+    asked: list[bytes] = []
     for item in items:
         owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
         name = item.month or month_of(item.admit_ms)
@@ -90,13 +89,10 @@ def settle(org: str, items: Sequence[Settle]) -> Question:
             _SETTLE(
                 _KINDS[item.kind], owner, month, item.admit_ms, item.cost, item.grace, item.held
             ),
-            item.id,
-            item.fingerprint,
-            item.model,
-            item.operation,
-            item.tokens,
-            item.flags,
-            item.request,
+            (
+                f"{item.id}\0{item.fingerprint}\0{item.model}\0{item.operation}\0{item.tokens}\0"
+                f"{item.flags}\0{item.request}\0"
+            ).encode(),
         )
     names = [keys.org_quota(org), keys.holds(org), keys.journal(org)]
     args: list[Any] = [KEEP_MS, KEEP_LONG_MS, len(owners), len(months)]
@@ -106,7 +102,7 @@ def settle(org: str, items: Sequence[Settle]) -> Question:
     for name in months:
         names += [keys.usage_records(org, name), keys.rank_by_cost(org, name)]
         names += [keys.rank_by_requests(org, name), keys.usage_index(org, name)]
-    return names + holds, [*args, *months, *asked]
+    return names + holds, [*args, *months, b"".join(asked)]
 
 
 def _shared_names(org: str) -> list[str]:

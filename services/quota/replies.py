@@ -10,16 +10,16 @@ _STATES = {"charge": "settled", "release": "released", "expire": "expired"}
 
 def admissions(reply: list[Any]) -> list[Granted | Refused]:
     """Of reserve."""
-    month, now_ms, revision, answers = reply
+    month, now, revision, answers = reply
+    now_ms = int(now)
     found: list[Granted | Refused] = []
     for answer in answers:
-        kind = answer[0]
-        if kind == "GRANT":
-            made = Granted(answer[1], answer[2], month, now_ms, False, "reserved", revision)
-            if len(answer) > 3:
-                made.requests, made.tokens = _rate(answer[3:6]), _rate(answer[6:])
+        if isinstance(answer[0], int):
+            made = Granted(answer[0], answer[1], month, now_ms, False, "reserved", revision)
+            if len(answer) > 2:
+                made.requests, made.tokens = _rate(answer[2:5]), _rate(answer[5:])
             found.append(made)
-        elif kind == "BEFORE":
+        elif answer[0] == "BEFORE":
             _, held, output, its_month, admit_ms, state = answer
             found.append(Granted(held, output, its_month, admit_ms, True, state, revision))
         else:

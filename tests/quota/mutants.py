@@ -40,7 +40,12 @@ MUTANTS = (
         "or c.rpm or c.tpm or c.concurrency",
         "or c.rpm or c.tpm",
     ),
-    Mutant("a retry holds twice", "reserve", "if old then return dup", "if false then return dup"),
+    Mutant(
+        "a retry holds twice",
+        "reserve",
+        "if holds[key] then return dup",
+        "if false then return dup",
+    ),
     Mutant("any fingerprint will do", "reserve", "if old.fingerprint ~= fingerprint", "if false"),
     Mutant("clocks may differ", "reserve", "> skew then", "> skew * 1000 then"),
     Mutant("skew of exactly the limit", "reserve", "> skew then", ">= skew then"),
@@ -98,8 +103,17 @@ MUTANTS = (
         "    scopes[name] = found\n",
         "    scopes[name .. tostring(found)] = found\n",
     ),
+    Mutant("where all fits, the batch does not see itself", "limits", "s.free - more", "s.free"),
+    Mutant("where all fits, the key has no limit", "reserve", "held > api_key.free or ", ""),
+    Mutant("where all fits, the user has no limit", "reserve", "held > user.free or ", ""),
+    Mutant("where all fits, there is no limit", "reserve", " or held > org.free", ""),
+    Mutant("a batch's own holds are unknown to it", "reserve", "  holds[key] = text\n", ""),
+    Mutant("a batch's own outcomes are unknown to it", "settle", "  holds[key] = text\n", ""),
     Mutant(
-        "concurrency is not counted", "reserve", "take(counted, held, 1)", "take(counted, held, 0)"
+        "concurrency is not counted",
+        "reserve",
+        "take(o.counted, held, 1)",
+        "take(o.counted, held, 0)",
     ),
     Mutant("cost is rounded down", "limits", "math.ceil((p.fixed_rest", "math.floor((p.fixed_rest"),
     Mutant("the rest is lost", "limits", "(p.fixed_rest + n * p.price_rest)", "(p.fixed_rest)"),
@@ -143,8 +157,8 @@ MUTANTS = (
     Mutant(
         "the key's models are not read",
         "reserve",
-        "for i = 1, 3 do\n      if not allowed",
-        "for i = 2, 3 do\n      if not allowed",
+        "for i = 1, 3 do\n    if not allowed",
+        "for i = 2, 3 do\n    if not allowed",
     ),
     Mutant(
         "a pattern need not end", "reserve", "and string.sub(name, #name - #rest + 1) == rest", ""
@@ -168,21 +182,21 @@ MUTANTS = (
     Mutant(
         "the key's last use is not noted",
         "reserve",
-        "call('HSET', o.config, 'last_used', int(used_now))",
+        "call('HSET', o.config, 'last_used', int(minute))",
         "",
     ),
     Mutant("no lease", "reserve", "now + ARGV[1]", "now"),
     Mutant(
         "the input is forgotten",
         "reserve",
-        "int(p.fixed + (p.fixed_rest > 0 and 1 or 0))",
-        "'0'",
+        "'0', least_cost,\n",
+        "'0', '0',\n",
     ),
     Mutant("a checkpoint extends no lease", "checkpoint", "now + lease", "now"),
     Mutant(
         "costs so far may fall",
         "checkpoint",
-        "if tonumber(ARGV[a + 4]) > h.cost then",
+        "if tonumber(ARGV[a + 4]) > tonumber(h.cost) then",
         "if true then",
     ),
     Mutant("an extension is not held", "checkpoint", "take(counted, more, 0)", ""),
@@ -243,7 +257,7 @@ MUTANTS = (
         "i.id .. o.lease) or 0) >= now then",
     ),
     Mutant("expiry charges the whole hold", "settle", "math.min(h.cost, h.held)", "h.held"),
-    Mutant("expiry charges beyond the hold", "settle", "math.min(h.cost, h.held)", "h.cost"),
+    Mutant("expiry charges beyond the hold", "settle", "math.min(h.cost, h.held)", "h.cost + 0"),
     Mutant("the replay window never ends", "settle", "now - i.admit > keep", "false"),
     Mutant(
         "fail-open has the short window",

@@ -79,7 +79,10 @@ async def holds_and_refusals(duel: Duel) -> None:
     await duel.configure(key, Config())
     used = sum(duel.model.tally.used(org, duel.model.months[duel.org]))
     await duel.configure(org, Config(limit=used + 7))
-    await duel.reserve(ask(duel, 0, bound=Bound(0, 35), output=500, least=1))
+    await duel.reserve(ask(duel, 0, bound=Bound(0, 35), output=500, least=200))
+    used = sum(duel.model.tally.used(org, duel.model.months[duel.org]))
+    await duel.configure(org, Config(limit=used + 300))
+    await duel.reserve(ask(duel, 0), ask(duel, 0), ask(duel, 2))  # 200 nano-USD each
     await duel.configure(org, Config())
 
 

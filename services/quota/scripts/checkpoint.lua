@@ -39,14 +39,14 @@ local function extend(k, a, h, configured)
 end
 
 local function text(h)
-  return written(h.state, h.head, int(h.held), int(h.out), int(h.charged), int(h.cost), h.tokens,
-    h.tail)
+  return written(h.state, h.head, int(h.held), int(h.out), h.charged, h.cost, h.tokens, h.tail)
 end
 
 local function checkpoint(k, a)
-  local h = read(KEYS[k + 5])
+  local kept = call('GET', KEYS[k + 5])
   local none = {'', '', 0, 0, 0, 0, 0}
-  if not h then return {'', 0, 0, '', unpack(none)} end
+  if not kept then return {'', 0, 0, '', unpack(none)} end
+  local h = read(kept)
   h.out = tonumber(h.out)
   if h.owner ~= ARGV[a + 2] .. '\t' .. ARGV[a + 3] then
     return {'CONFLICT', 0, 0, '', unpack(none)}
@@ -54,7 +54,7 @@ local function checkpoint(k, a)
   if h.state ~= 'reserved' then return {h.state, h.out, h.held, h.month, unpack(none)} end
   call('ZADD', KEYS[3], now + lease, ARGV[a + 1] .. ' ' .. ARGV[a + 2] .. ' ' .. ARGV[a + 3])
   local before = text(h)
-  if tonumber(ARGV[a + 4]) > h.cost then h.cost, h.tokens = tonumber(ARGV[a + 4]), ARGV[a + 5] end
+  if tonumber(ARGV[a + 4]) > tonumber(h.cost) then h.cost, h.tokens = ARGV[a + 4], ARGV[a + 5] end
   local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
   local reason, name = barred(configured, now)
   local out, held, refusal = h.out, h.held, {reason or '', name or '', 0, 0, 0, 0, 0}

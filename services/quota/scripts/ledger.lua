@@ -3,10 +3,11 @@
 -- Money is whole nano-USD below 2^53, exact in Lua's doubles; inside texts it is written by int(),
 -- because tostring() would write 9.007199254741e+15. Counters change in tables and are written once a
 -- batch, each key with one read and one write. What costs the KV most is the number of commands, of
--- arguments, of functions and of texts made: so a hold and an entry of the journal are one text
--- each, an item's numbers one argument, and what is rarely needed is made where it is.
+-- arguments and of texts made: so a hold and an entry of the journal are one text each, all items of
+-- a call one packed argument (numbers as doubles, texts with a zero behind), all holds read at once.
 
-local call, match, format, unpacked = redis.call, string.match, string.format, struct.unpack
+local KEYS, ARGV, call = KEYS, ARGV, redis.call
+local match, format, unpacked = string.match, string.format, struct.unpack
 local NOTHING = '0 0 0 0 0 0 0 0'
 local MINUTE = 60000
 local EXACT = 9007199254740992
@@ -55,15 +56,20 @@ local function written(state, head, held, out, charged, cost, tokens, tail)
     .. '\t' .. tokens .. '\t' .. tail
 end
 
--- The reservation at `key`; nil where there is none. Numbers are numbers, but admit, out and rated.
-local function read(key)
-  local text = call('GET', key)
-  if not text then return nil end
+-- The texts at KEYS[first] and behind, by key; false where there is none.
+local function kept(first)
+  local found, texts = call('MGET', unpack(KEYS, first)), {}
+  for n = 1, #found do texts[KEYS[first + n - 1]] = found[n] end
+  return texts
+end
+
+-- A reservation from its text, in texts; what it holds as a number, too.
+local function read(text)
   local state, head, fingerprint, owner, month, admit, held, out, charged, cost, tokens, tail, rated
     = match(text, '^([^\t]*)\t(([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*))\t([^\t]*)\t'
       .. '([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(([^\t]*)\t.*)$')
   return {state = state, head = head, fingerprint = fingerprint, owner = owner, month = month,
-    admit = admit, held = held + 0, out = out, charged = charged + 0, cost = cost + 0,
+    admit = admit, held = held + 0, held_text = held, out = out, charged = charged, cost = cost,
     tokens = tokens, tail = tail, rated = rated}
 end
 

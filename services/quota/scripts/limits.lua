@@ -36,7 +36,7 @@ local function scope(key, month)
     local held = month .. ':held'
     local v = call('HMGET', key, month .. ':spent', held, month .. ':reset', 'running')
     found = {spent = (v[1] or 0) - (v[3] or 0), held = (v[2] or 0) + 0, running = (v[4] or 0) + 0,
-      key = key, field = held, more = 0, begun = 0}
+      key = key, field = held, more = 0, begun = 0, free = math.huge}
     scopes[name] = found
   end
   return found
@@ -46,8 +46,8 @@ end
 local function take(counted, more, begun)
   for i = 1, 3 do
     local s = counted[i]
-    s.held, s.running, s.more, s.begun = s.held + more, s.running + begun, s.more + more,
-      s.begun + begun
+    s.held, s.running, s.free = s.held + more, s.running + begun, s.free - more
+    s.more, s.begun = s.more + more, s.begun + begun
   end
 end
 

@@ -5,32 +5,35 @@
 --       then for each item: hold
 -- ARGV  1 lease, ms   2 largest difference to the caller's clock, ms   3 number of owners
 --       then for each owner: user, key
---       then for each item: 1 numbers, as doubles: owner, from 1; caller's clock, ms; output tokens;
---       fewest output tokens; fixed cost, nano-USD; its rest, pico-USD; price of an output token,
---       nano-USD; its rest, pico-USD; tokens that count for the rate  2 id  3 fingerprint  4 model
---       5 model as named by the client  6 operation  7 request id  8 tokens charged if nothing more
---       is heard
--- Answers {month, now ms, revision, {for each item
---   {'GRANT', held, output tokens, rates...}; no rates where none is configured
+--       then all items, packed: owner, from 1; caller's clock, ms; output tokens; fewest output
+--       tokens; fixed cost, nano-USD; its rest, pico-USD; price of an output token, nano-USD; its
+--       rest, pico-USD; tokens that count for the rate; id; fingerprint; model; model as named by
+--       the client; operation; request id; tokens and nano-USD charged if nothing more is heard;
+--       tail of the hold
+-- Answers {month, now in ms as text, revision, {for each item
+--   {held, output tokens, rates...}; no rates where none is configured
 --   {'BEFORE', held, output tokens, month, admitted ms, state}: a duplicate
 --   {'REFUSE', reason, scope, limit, spent, held, running, affordable, retry ms, rate kind, rate
 --    limit, rates...}
 --   }}, where rates are limit, remaining, ms to reset of requests, then of tokens; limit -1: none.
 
-local PER_OWNER, PER_ARG = 4, 8
-local KEYS, ARGV, now = KEYS, ARGV, clock()
+local PER_OWNER, ITEM = 4, '<dddddddddsssssssss'
+local now = clock()
 local month, begun = paying_month(KEYS[2], now)
-local lease, skew, revision = now + ARGV[1], ARGV[2] + 0, config(KEYS[1]).revision
+local lease, skew, revision = int(now + ARGV[1]), ARGV[2] + 0, config(KEYS[1]).revision
 local owners, rated_scopes, leases = {}, {}, {}
-local used_now = now - now % MINUTE
-local admitted = '\t' .. month .. '\t' .. int(now)
+local first, items, place = 4 + PER_OWNER * ARGV[3], ARGV[#ARGV], 1
+local holds = kept(first + 1)
+local minute = now - now % MINUTE
+local now_text = int(now)
 
 -- Who pays: names, configurations and counters of key, user and organisation, read once a batch.
 local function owner(number)
   local k, a = 4 + (number - 1) * PER_OWNER, 3 + (number - 1) * 2
   local user, api_key = ARGV[a + 1], ARGV[a + 2]
-  local found = {name = user .. '\t' .. api_key, lease = ' ' .. user .. ' ' .. api_key,
-    config = KEYS[k + 3],
+  local name = user .. '\t' .. api_key
+  local found = {name = name, head = '\t' .. name .. '\t' .. month .. '\t' .. now_text,
+    lease = ' ' .. user .. ' ' .. api_key, config = KEYS[k + 3],
     configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])},
     counted = {scope(KEYS[k + 4], month), scope(KEYS[k + 2], month), scope(KEYS[2], month)}}
   found.reason, found.scope = barred(found.configured, now)
@@ -38,6 +41,7 @@ local function owner(number)
     local c, s = found.configured[i], found.counted[i]
     found.rated = found.rated or c.rpm or c.tpm or c.concurrency
     found.choosy = found.choosy or c.models ~= ''
+    if c.limit then s.free = c.limit - s.spent - s.held end
     if (c.rpm or c.tpm) and s.requests == nil then
       local v = call('HMGET', s.key, 'rate:requests', 'rate:tokens')
       s.requests, s.tokens = v[1], v[2]
@@ -70,6 +74,13 @@ local function allowed(models, model, named)
     if matches(pattern, model) or matches(pattern, named) then return true end
   end
   return false
+end
+
+-- Who of the three does not allow the model; nil: nobody.
+local function forbids(configured, model, named)
+  for i = 1, 3 do
+    if not allowed(configured[i].models, model, named) then return SCOPES[i] end
+  end
 end
 
 -- A rate is a bucket that leaks `limit` units a minute and holds as many. It is kept as
@@ -105,7 +116,7 @@ local function rates(o, tokens, count)
         local used, at = leaked(counted[i][kind], limit)
         local ms = wait(used, limit, asked[r])
         if ms ~= 0 and not refusal then
-          refusal = {'RATE_LIMITED', SCOPES[i], ms or 0, kind, limit}
+          refusal = {'RATE_LIMITED', SCOPES[i], {retry = ms or 0, kind = kind, rate = limit}}
         end
         if count then
           used = used + asked[r] * MINUTE
@@ -122,7 +133,8 @@ local function rates(o, tokens, count)
     end
     local most = configured[i].concurrency
     if most and counted[i].running >= most and not refusal then
-      refusal = {'RATE_LIMITED', SCOPES[i], most > 0 and 1000 or 0, 'concurrency', most}
+      refusal = {'RATE_LIMITED', SCOPES[i],
+        {retry = most > 0 and 1000 or 0, kind = 'concurrency', rate = most}}
     end
   end
   return tightest, refusal
@@ -141,21 +153,22 @@ local function duplicate(old, fingerprint)
   return {'BEFORE', old.held, tonumber(old.out), old.month, tonumber(old.admit), old.state}
 end
 
-local function hold(key, a, o, granted, held, p, rated)
-  local id, model, operation, request = ARGV[a + 2], ARGV[a + 4], ARGV[a + 6], ARGV[a + 7]
-  local cost = int(p.fixed + (p.fixed_rest > 0 and 1 or 0))
-  call('SET', key, written('reserved', ARGV[a + 3] .. '\t' .. o.name .. admitted, held, int(granted),
-    '0', cost, ARGV[a + 8], int(rated) .. '\t' .. model .. '\t' .. operation .. '\t' .. request))
-  leases[#leases + 1] = lease
-  leases[#leases + 1] = id .. o.lease
-  journal(KEYS[4], 'reserve', id, o.name, month, model, operation, '0', held, '0', '', '', request, '')
+-- What is granted, where not all is affordable that was asked for: tokens, and why nothing is.
+local function part(o, p, want, least)
+  local left, short, at = money(o.configured, o.counted, cost(p, least), 0)
+  local granted = largest(p, left, want)
+  if not short then return granted end
+  local s = o.counted[at]
+  return granted, {short, SCOPES[at], {limit = o.configured[at].limit, spent = s.spent,
+    held = s.held, running = s.running, affordable = math.max(granted, 0)}}
 end
 
-local function reserve(key, a)
-  local number, caller, want, least, fixed, fixed_rest, price, price_rest, rated =
-    unpacked('<ddddddddd', ARGV[a + 1])
-  local old = read(key)
-  if old then return duplicate(old, ARGV[a + 3]) end
+local function reserve(key)
+  local number, caller, want, least, fixed, fixed_rest, price, price_rest, rated, id, fingerprint,
+    model, named, operation, request, tokens, least_cost, tail, behind =
+    unpacked(ITEM, items, place)
+  place = behind
+  if holds[key] then return duplicate(read(holds[key]), fingerprint) end
   if now - caller > skew or caller - now > skew then return refuse(nil, 'CLOCK_SKEW', '', {}) end
   if begun ~= month then  -- two clocks agree: no single one that is wrong begins a month
     call('HSET', KEYS[2], 'month', month)
@@ -163,45 +176,39 @@ local function reserve(key, a)
   end
   local o = owners[number] or owner(number)
   if o.reason then return refuse(nil, o.reason, o.scope, {}) end
-  local configured, counted = o.configured, o.counted
-  if o.choosy then
-    for i = 1, 3 do
-      if not allowed(configured[i].models, ARGV[a + 4], ARGV[a + 5]) then
-        return refuse(nil, 'MODEL_NOT_FOUND', SCOPES[i], {})
-      end
-    end
-  end
+  local forbidden = o.choosy and forbids(o.configured, model, named)
+  if forbidden then return refuse(nil, 'MODEL_NOT_FOUND', forbidden, {}) end
   local p = {fixed = fixed, fixed_rest = fixed_rest, price = price, price_rest = price_rest}
-  local left, short, at = money(configured, counted, cost(p, least), 0)
-  local granted = largest(p, left, want)
-  local tightest, limited
+  local api_key, user, org = unpack(o.counted)
+  local granted, held, short, tightest, limited = want, cost(p, want), nil, nil, nil
+  if held > api_key.free or held > user.free or held > org.free then
+    granted, short = part(o, p, want, least)
+    held = cost(p, granted)
+  end
   if o.rated then tightest, limited = rates(o, rated, false) end
-  if short then
-    local s = counted[at]
-    return refuse(tightest, short, SCOPES[at], {limit = configured[at].limit, spent = s.spent,
-      held = s.held, running = s.running, affordable = math.max(granted, 0)})
-  end
-  if limited then
-    return refuse(tightest, limited[1], limited[2],
-      {retry = limited[3], kind = limited[4], rate = limited[5]})
-  end
+  local refusal = short or limited
+  if refusal then return refuse(tightest, unpack(refusal)) end
   if o.rated then tightest = rates(o, rated, true) end
-  local held = cost(p, granted)
-  take(counted, held, 1)
-  if configured[1].last_used < used_now then
-    configured[1].last_used = used_now
-    call('HSET', o.config, 'last_used', int(used_now))
+  take(o.counted, held, 1)
+  if o.configured[1].last_used < minute then
+    o.configured[1].last_used = minute
+    call('HSET', o.config, 'last_used', int(minute))
   end
-  hold(key, a, o, granted, int(held), p, rated)
-  if o.rated then return {'GRANT', held, granted, unpack(tightest)} end
-  return {'GRANT', held, granted}
+  local held_text = int(held)
+  local text = written('reserved', fingerprint .. o.head, held_text, int(granted), '0', least_cost,
+    tokens, tail)
+  holds[key] = text
+  call('SET', key, text)
+  leases[#leases + 1] = lease
+  leases[#leases + 1] = id .. o.lease
+  journal(KEYS[4], 'reserve', id, o.name, month, model, operation, '0', held_text, '0', '', '',
+    request, '')
+  if o.rated then return {held, granted, unpack(tightest)} end
+  return {held, granted}
 end
 
-local replies, count = {}, ARGV[3] + 0
-local first_key, first_arg = 4 + count * PER_OWNER, 3 + count * 2
-for n = 1, #KEYS - first_key do
-  replies[n] = reserve(KEYS[first_key + n], first_arg + (n - 1) * PER_ARG)
-end
+local replies = {}
+for n = first + 1, #KEYS do replies[n - first] = reserve(KEYS[n]) end
 if #leases > 0 then call('ZADD', KEYS[3], unpack(leases)) end
 write()
 for s in pairs(rated_scopes) do
@@ -209,4 +216,4 @@ for s in pairs(rated_scopes) do
     if s[kind] then call('HSET', s.key, 'rate:' .. kind, s[kind]) end
   end
 end
-return {month, now, revision, replies}
+return {month, now_text, revision, replies}

@@ -9,20 +9,23 @@
 --       2 the same for fail-open requests and expired holds   3 number of owners   4 of months
 --       then for each owner: user, key
 --       then for each month: its name
---       then for each item: 1 numbers, as doubles: kind (1 charge, 2 release, 3 expire); owner, from
---       1; month, from 1; admitted, ms; cost, nano-USD; fail-open: 1 or 0; held, nano-USD, as the
---       caller knows it (0: unknown)  2 id  3 fingerprint ('' matches any)  4 model  5 operation
---       6 tokens: input cached written audio output reasoning audio extra  7 flags  8 request id
+--       then all items, packed: kind (1 charge, 2 release, 3 expire); owner, from 1; month, from 1;
+--       admitted, ms; cost, nano-USD; fail-open: 1 or 0; held, nano-USD, as the caller knows it (0:
+--       unknown); id; fingerprint ('' matches any); model; operation; tokens: input cached written
+--       audio output reasoning audio extra; flags; request id
 -- Answers for each item what was charged, if it is booked as told; else {code, state, charged, month}:
 --   DUP the outcome stood before; CONFLICT another fingerprint or owner; MONTH the reservation belongs
 --   to the month told, nothing was done; OLD unknown and too old; ALIVE the lease has not ended; GONE
 --   nothing to expire.
 
-local PER_OWNER, PER_MONTH, PER_ARG = 2, 4, 8
-local KEYS, ARGV, now = KEYS, ARGV, clock()
+local PER_OWNER, PER_MONTH, ITEM = 2, 4, '<dddddddsssssss'
+local now = clock()
 local STATES = {charge = 'settled', release = 'released', expire = 'expired'}
 local KINDS = {'charge', 'release', 'expire'}
 local owners, months, books, records, leases = {}, {}, {}, {}, {}
+local count, month_count = ARGV[3] + 0, ARGV[4] + 0
+local first, items, place = 3 + PER_OWNER * count + PER_MONTH * month_count, ARGV[#ARGV], 1
+local holds = kept(first + 1)
 
 -- The answer that ends the matter before anything is booked; nil when there is something to book.
 local function settled_before(i, o, h, keep)
@@ -36,11 +39,11 @@ local function settled_before(i, o, h, keep)
     return nil
   end
   if (i.fingerprint ~= '' and h.fingerprint ~= i.fingerprint) or h.owner ~= o.name then
-    return {'CONFLICT', h.state, h.charged, h.month}
+    return {'CONFLICT', h.state, tonumber(h.charged), h.month}
   end
   if h.state == 'settled' or h.state == 'released'
     or (i.kind == 'expire' and h.state == 'expired') then
-    return {'DUP', h.state, h.charged, h.month}
+    return {'DUP', h.state, tonumber(h.charged), h.month}
   end
   if h.month ~= month then return {'MONTH', h.state, 0, h.month} end
   if i.kind == 'expire' and tonumber(call('ZSCORE', KEYS[2], i.id .. o.lease) or 0) > now then
@@ -66,7 +69,7 @@ local function flagged(i, h, charged)
   if (h and charged > h.held) or (not h and i.held > 0 and charged > i.held) then
     flags = flags .. ',overrun'
   end
-  return string.sub(flags, 1, 1) == ',' and string.sub(flags, 2) or flags
+  return i.flags == '' and string.sub(flags, 2) or flags
 end
 
 -- Keeps the outcome as long as the same settle could come again and be taken for a new one.
@@ -74,12 +77,13 @@ local function remember(key, i, o, h, state, charged, tokens)
   local long = i.grace or state == 'expired' or (h and h.state == 'expired')
   local text
   if h then
-    text = written(state, h.head, int(h.held), h.out, charged, int(h.cost), tokens, h.tail)
+    text = written(state, h.head, h.held_text, h.out, charged, h.cost, tokens, h.tail)
   else
     local head = i.fingerprint .. '\t' .. o.name .. '\t' .. i.month.name .. '\t' .. int(i.admit)
     text = written(state, head, '0', '0', charged, '0', tokens,
       '0\t' .. i.model .. '\t' .. i.operation .. '\t' .. i.request)
   end
+  holds[key] = text
   call('SET', key, text, 'PX', long and ARGV[2] or ARGV[1])
   leases[#leases + 1] = i.id .. o.lease
 end
@@ -103,17 +107,19 @@ local function record(o, month, day, model)
   return found
 end
 
-local function settle(key, a)
-  local kind, owner, month, admit, cost, grace, known_held = unpacked('<ddddddd', ARGV[a + 1])
-  local i = {id = ARGV[a + 2], kind = KINDS[kind], fingerprint = ARGV[a + 3], month = months[month],
-    admit = admit, model = ARGV[a + 4], operation = ARGV[a + 5], cost = cost,
-    tokens = ARGV[a + 6], flags = ARGV[a + 7], grace = grace == 1, request = ARGV[a + 8],
+local function settle(key)
+  local kind, owner, month, admit, cost, grace, known_held, id, fingerprint, told_model,
+    told_operation, told_tokens, told_flags, told_request, behind = unpacked(ITEM, items, place)
+  place = behind
+  local i = {id = id, kind = KINDS[kind], fingerprint = fingerprint, month = months[month],
+    admit = admit, model = told_model, operation = told_operation, cost = cost,
+    tokens = told_tokens, flags = told_flags, grace = grace == 1, request = told_request,
     held = known_held}
-  local o, h = owners[owner], read(key)
+  local o, h = owners[owner], holds[key] and read(holds[key])
   local early = settled_before(i, o, h, tonumber(i.grace and ARGV[2] or ARGV[1]))
   if early then return early end
   local charged, tokens, requests = outcome(i, h)
-  local state, flags = STATES[i.kind], flagged(i, h, charged)
+  local state, flags, charged_text = STATES[i.kind], flagged(i, h, charged), int(charged)
   local spent, held, counted = charged, 0, tokens
   local model, operation, request = i.model, i.operation, i.request
   if h and h.state == 'expired' then
@@ -136,9 +142,10 @@ local function settle(key, a)
     r[5], r[6], r[7], r[8] = r[5] + held, r[6] + cached, r[7] + reasoning,
       r[8] + (i.grace and charged or 0)
     journal(KEYS[3], i.kind == 'charge' and 'settle' or i.kind, i.id, o.name, i.month.name, model,
-      operation, int(spent), int(held), requests, counted, flags, request, '')
+      operation, spent == charged and charged_text or int(spent), held == 0 and '0' or int(held),
+      requests, counted, flags, request, '')
   end
-  remember(key, i, o, h, state, int(charged), tokens)
+  remember(key, i, o, h, state, charged_text, tokens)
   return charged
 end
 
@@ -207,7 +214,6 @@ local function book(name, user)
   return found
 end
 
-local count, month_count = ARGV[3] + 0, ARGV[4] + 0
 local key, arg = 3, 4
 for n = 1, count do
   local user, api_key = ARGV[arg + 1], ARGV[arg + 2]
@@ -226,9 +232,7 @@ for n = 1, month_count do
   key, arg = key + PER_MONTH, arg + 1
 end
 local replies = {}
-for n = 1, #KEYS - key do
-  replies[n] = settle(KEYS[key + n], arg + (n - 1) * PER_ARG)
-end
+for n = first + 1, #KEYS do replies[n - first] = settle(KEYS[n]) end
 for _, r in pairs(records) do close_record(r) end
 for _, b in pairs(books) do close_book(b) end
 if #leases > 0 then call('ZREM', KEYS[2], unpack(leases)) end

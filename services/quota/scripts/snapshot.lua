@@ -11,7 +11,8 @@ for n = 3, #KEYS do
   if n - 2 <= tonumber(ARGV[1]) then
     counters[#counters + 1] = redis.call('HGETALL', KEYS[n])
   else
-    local h = read(KEYS[n]) or {state = '', held = 0, month = ''}
+    local text = call('GET', KEYS[n])
+    local h = text and read(text) or {state = '', held = 0, month = ''}
     holds[#holds + 1] = {h.state, int(h.held), h.month}
   end
 end
