@@ -11,7 +11,7 @@ from services.common.tls import Identity
 from services.common.workers import metrics_address
 from services.launch.crew import Plan
 from services.launch.data import KEY_FILES, kept_key
-from services.launch.kv import SOCKET_PATH_BYTES, KvServer, answers
+from services.launch.kv import ALLOCATOR, SOCKET_PATH_BYTES, KvServer, answers
 from services.launch.ports import reachable
 from services.launch.settings import LaunchSettings
 
@@ -110,7 +110,7 @@ def kv_plan(server: KvServer, directory: Path, socket_path: Path, lock: int) -> 
     return Plan(
         name="kv",
         command=server.command(directory, socket_path),
-        environment={},
+        environment=ALLOCATOR,
         healthy=lambda: answers(socket_path),
         grace=_KV_GRACE_SECONDS,
         inherit=[lock],

@@ -1,4 +1,5 @@
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def test_the_store_persists_evicts_nothing_and_opens_no_port(kv_flush: str) -> N
     assert config["port"] == "0"
     assert config["save"] == ""
     assert stat.S_IMODE(Path(kv_flush.removeprefix("unix://")).stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another C library")
+def test_the_store_is_told_how_to_keep_small_pieces_at_hand(kv_flush: str) -> None:
+    with redis.Redis.from_url(kv_flush, protocol=3) as client:
+        pid = client.info("server")["process_id"]
+    told = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    assert "GLIBC_TUNABLES=glibc.malloc.tcache_count=2000" in told
 
 
 def test_what_was_written_is_there_after_a_restart(
