@@ -306,8 +306,14 @@ MUTANTS = (
         "math.huge",
     ),
     Mutant("the journal is not written", "settle", "    journal(KEYS[3],", "    tostring(KEYS[3],"),
-    Mutant("the records are not written", "settle", "name .. '|output'}, r, 4)", "''}, r, 3)"),
+    Mutant(
+        "the records are not written",
+        "settle",
+        "m.records, names, r, 3, 6)",
+        "m.records, names, r, 4, 6)",
+    ),
     Mutant("records have no index", "settle", "call('ZADD', m.index, 0, name)", ""),
+    Mutant("two records are one", "settle", "before[f] + r[f]", "before[f]"),
     Mutant("cached tokens are lost", "settle", "rare and 10 or 7", "7"),
     Mutant(
         "a request ends once for each month of a batch",

@@ -1,7 +1,8 @@
 -- What the scripts of the ledger share. Joined behind clock.lua and in front of each of them.
 --
 -- Money is whole nano-USD below 2^53, exact in Lua's doubles; inside texts it is written by int(),
--- because tostring() would write 9.007199254741e+15. Counters change in tables and are written once a
+-- because tostring() would write 9.007199254741e+15. As arguments of a command whole numbers below
+-- 2^52 are written as such by every server, and faster. Counters change in tables and are written once a
 -- batch, each key with one read and one write. What costs the KV most is the number of commands, of
 -- arguments and of texts made: so a hold and an entry of the journal are one text each, all items of
 -- a call one packed argument (numbers as doubles, texts with a zero behind), all holds read at once.
@@ -10,7 +11,7 @@ local KEYS, ARGV, call = KEYS, ARGV, redis.call
 local match, format, unpacked = string.match, string.format, struct.unpack
 local NOTHING = '0 0 0 0 0 0 0 0'
 local MINUTE = 60000
-local EXACT = 9007199254740992
+local EXACT = 4503599627370496
 
 local function int(x)
   if x < 2147483648 and x > -2147483648 then return format('%d', x) end  -- at half the price
@@ -63,11 +64,13 @@ local function kept(first)
   return texts
 end
 
+local HOLD = '^([^\t]*)\t(([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*))\t([^\t]*)\t'
+  .. '([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(([^\t]*)\t.*)$'
+
 -- A reservation from its text, in texts; what it holds as a number, too.
 local function read(text)
   local state, head, fingerprint, owner, month, admit, held, out, charged, cost, tokens, tail, rated
-    = match(text, '^([^\t]*)\t(([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*))\t([^\t]*)\t'
-      .. '([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(([^\t]*)\t.*)$')
+    = match(text, HOLD)
   return {state = state, head = head, fingerprint = fingerprint, owner = owner, month = month,
     admit = admit, held = held + 0, held_text = held, out = out, charged = charged, cost = cost,
     tokens = tokens, tail = tail, rated = rated}

@@ -56,7 +56,7 @@ local function write()
   for _, s in pairs(scopes) do
     if s.begun ~= 0 or s.more ~= 0 then
       if s.held < EXACT and s.held - s.more < EXACT then
-        call('HSET', s.key, s.field, int(s.held), 'running', int(s.running))
+        call('HSET', s.key, s.field, s.held, 'running', s.running)
       else
         call('HINCRBY', s.key, s.field, int(s.more))
         call('HINCRBY', s.key, 'running', int(s.begun))

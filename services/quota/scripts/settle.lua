@@ -95,13 +95,14 @@ local function difference(after, before)
   return table.concat(counts, ' ')
 end
 
--- What the batch adds to the record of an owner, a day and a model: nano-USD spent, requests, input
--- and output tokens, nano-USD held, cached and reasoning tokens, nano-USD of fail-open.
+-- What the batch adds for an owner, a day and a model, in the order of a month's fields: running
+-- requests, the rate (as it is), nano-USD spent, requests, input and output tokens, nano-USD held,
+-- cached and reasoning tokens, nano-USD of fail-open.
 local function record(o, month, day, model)
   local name = day .. '|' .. o.user .. '|' .. o.key .. '|' .. model
   local found = records[month.name .. name]
   if not found then
-    found = {0, 0, 0, 0, 0, 0, 0, 0, name = name, month = month, books = o.books}
+    found = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, name = name, month = month, books = o.books}
     records[month.name .. name] = found
   end
   return found
@@ -138,9 +139,9 @@ local function settle(key)
   end
   if h or i.kind ~= 'release' then
     local r = record(o, i.month, day_of((h and h.admit or i.admit) + 0), model)
-    r[1], r[2], r[3], r[4] = r[1] + spent, r[2] + requests, r[3] + input, r[4] + output
-    r[5], r[6], r[7], r[8] = r[5] + held, r[6] + cached, r[7] + reasoning,
-      r[8] + (i.grace and charged or 0)
+    r[3], r[4], r[5], r[6] = r[3] + spent, r[4] + requests, r[5] + input, r[6] + output
+    r[7], r[8], r[9], r[10] = r[7] + held, r[8] + cached, r[9] + reasoning,
+      r[10] + (i.grace and charged or 0)
     journal(KEYS[3], i.kind == 'charge' and 'settle' or i.kind, i.id, o.name, i.month.name, model,
       operation, spent == charged and charged_text or int(spent), held == 0 and '0' or int(held),
       requests, counted, flags, request, '')
@@ -149,41 +150,44 @@ local function settle(key)
   return charged
 end
 
--- Writes changes of a hash's fields, with one read and one write. What does not fit into a double is
--- added by the KV itself. Answers which fields were there before.
-local function change(key, names, deltas, count)
-  local found, values = call('HMGET', key, unpack(names, 1, count)), {}
-  for n = 1, count do
+-- Adds deltas[first..last] to the fields so named, with one read and one write. What does not fit
+-- into a double is added by the KV itself. Answers what was there before.
+local function change(key, names, deltas, first, last)
+  local found, values, count = call('HMGET', key, unpack(names, first, last)), {}, 0
+  for n = first, last do
     local delta = deltas[n]
     if delta ~= 0 then
-      local old = (found[n] or 0) + 0
+      local old = (found[n - first + 1] or 0) + 0
       local new = old + delta
       if old < EXACT and old > -EXACT and new < EXACT and new > -EXACT then
-        values[#values + 1], values[#values + 2] = names[n], int(new)
+        values[count + 1], values[count + 2] = names[n], new
+        count = count + 2
       else
         call('HINCRBY', key, names[n], int(delta))
       end
     end
   end
-  if #values > 0 then call('HSET', key, unpack(values)) end
+  if count > 0 then call('HSET', key, unpack(values)) end
   return found
 end
 
 -- Writes a record, and adds it to what the batch changes in the counters of key, user and
--- organisation: 'running', the rate (as it is), and the record's numbers.
+-- organisation. A single record is its own sum.
 local function close_record(r)
   local m, name = r.month, r.name
-  local found = change(m.records,
-    {name .. '|spent', name .. '|requests', name .. '|input', name .. '|output'}, r, 4)
-  if not found[2] and r[2] ~= 0 then call('ZADD', m.index, 0, name) end
+  local names = {'', '', name .. '|spent', name .. '|requests', name .. '|input', name .. '|output'}
+  local found = change(m.records, names, r, 3, 6)
+  if not found[2] and r[4] ~= 0 then call('ZADD', m.index, 0, name) end
   for s = 1, 3 do
     local sums = r.books[s].sums
-    local t = sums[m]
-    if not t then
-      t = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-      sums[m] = t
+    local before = sums[m]
+    if before then
+      local both = {}
+      for f = 1, 10 do both[f] = before[f] + r[f] end
+      sums[m] = both
+    else
+      sums[m] = r
     end
-    for f = 1, 8 do t[f + 2] = t[f + 2] + r[f] end
   end
 end
 
@@ -193,7 +197,7 @@ local function close_book(b)
   for m, t in pairs(b.sums) do
     t[1], b.ended = -b.ended, 0
     local rare = t[8] ~= 0 or t[9] ~= 0 or t[10] ~= 0
-    local state = change(b.key, m.fields, t, rare and 10 or 7)[2]
+    local state = change(b.key, m.fields, t, 1, rare and 10 or 7)[2]
     if state and #b.again > 0 then
       local used, at = match(state, '^(%d+) (%d+)$')
       for n = 1, #b.again do used = math.max(0, used + b.again[n] * MINUTE) end
