@@ -23,7 +23,8 @@ class Tokens(NamedTuple):
 
     def __str__(self) -> str:
         """The form the ledger keeps: eight numbers and spaces."""
-        return " ".join(map(str, self))
+        a, b, c, d, e, f, g, h = self
+        return f"{a} {b} {c} {d} {e} {f} {g} {h}"
 
 
 class Rates(NamedTuple):
@@ -75,23 +76,27 @@ def to_nano(pico: int) -> int:
 def charge(price: Price, used: Tokens) -> int:
     """Nano-USD of what was used. Parts that are larger than their total count as the total; audio
     that may be cached, too, counts as audio."""
-    rates = price.rates(used.input)
-    audio = min(used.audio, used.input) if rates.audio != rates.input else 0
-    cached = min(used.cached, used.input - audio)
-    written = min(used.written, used.input - audio - cached)
-    plain = used.input - audio - cached - written
-    reasoning = min(used.reasoning, used.output)
-    spoken = min(used.audio_output, used.output - reasoning)
+    tokens, cached, written, audio, output, reasoning, spoken, extra = used
+    rates = price.rates(tokens)
+    audio = min(audio, tokens) if audio and rates.audio != rates.input else 0
+    if cached > tokens - audio:
+        cached = tokens - audio
+    if written > tokens - audio - cached:
+        written = tokens - audio - cached
+    if reasoning > output:
+        reasoning = output
+    if spoken > output - reasoning:
+        spoken = output - reasoning
     return to_nano(
-        plain * rates.input
+        (tokens - audio - cached - written) * rates.input
         + cached * rates.cached
         + written * rates.written
         + audio * rates.audio
-        + (used.output - reasoning - spoken) * rates.output
+        + (output - reasoning - spoken) * rates.output
         + reasoning * rates.reasoning
         + spoken * rates.audio_output
         + price.request
-        + used.extra * price.extra
+        + extra * price.extra
     )
 
 
@@ -106,16 +111,16 @@ def dearest(price: Price, input_tokens: int) -> Rates:
 def bound(price: Price, most: Tokens) -> Bound:
     """The most a request can cost whose input is at most ``most``: no discount for cached input, no
     tier cheaper than the dearest one it can reach. Output and reasoning cost the dearer of both."""
-    rates = dearest(price, most.input)
-    text = max(rates.input, rates.cached, rates.written)
-    audio = min(most.audio, most.input)
-    spoken = rates.audio_output if most.audio_output else 0
+    tokens, _, _, audio, _, _, spoken, extra = most
+    text, cached, written, heard, output, reasoning, said = dearest(price, tokens)
+    text = max(text, cached, written)
+    audio = min(audio, tokens) if audio else 0
     return Bound(
-        fixed=(most.input - audio) * text
-        + audio * max(text, rates.audio)
+        tokens * text
+        + (audio * (heard - text) if heard > text else 0)
         + price.request
-        + most.extra * price.extra,
-        output=max(rates.output, rates.reasoning, spoken),
+        + extra * price.extra,
+        max(output, reasoning, said) if spoken else max(output, reasoning),
     )
 
 

@@ -4,6 +4,7 @@ Reading raises InvalidField for one item; prices raise Unpriced.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -12,7 +13,7 @@ from services.common import keys
 from services.common.errors import InvalidField
 from services.common.money import MAX_NANO_USD, MAX_USD
 from services.quota import pricing
-from services.quota.items import Checkpoint, Owner, Reserve, Settle
+from services.quota.items import NOTHING, Checkpoint, Owner, Reserve, Settle
 from services.quota.months import is_month, month_of, number
 from services.quota.prices import PriceBook
 from services.quota.pricing import Tokens
@@ -22,6 +23,10 @@ _MAX_TIME_MS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1000
 _WORD = re.compile(r"[!-~]{1,256}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 _OPERATION = re.compile(r"[a-z0-9_.-]{0,64}")
+_TEXTS = re.compile(
+    r"[A-Za-z0-9_-]{1,64}\0[!-~]{1,256}\0[^\x00-\x1f\x7f]{0,256}\0[^\x00-\x1f\x7f]{0,256}"
+)
+"""Id, fingerprint, name and request id in one look; what it does not match is looked at closely."""
 _FLAGS = ("estimated", "partial", "anomaly", "unreconciled", "cached")
 _DAY_MS = 86_400_000
 _REMEMBERED = 10_000
@@ -30,26 +35,29 @@ _KINDS = {pb.SETTLE_OUTCOME_CHARGED: "charge", pb.SETTLE_OUTCOME_RELEASED: "rele
 
 def reserve(item: pb.ReserveItem, prices: PriceBook, now_ms: int) -> Reserve:
     fingerprint, named, request = item.fingerprint, item.requested_model, item.request_id
-    _require(_WORD, "fingerprint", fingerprint)
-    _check_names(item.model, item.operation)
-    _require(_NAME, "requested_model", named)
-    _require(_NAME, "request_id", request)
+    rid, model, operation = item.reservation_id, item.model, item.operation
+    if not _TEXTS.fullmatch(f"{rid}\0{fingerprint}\0{named}\0{request}"):
+        _require(_WORD, "fingerprint", fingerprint)
+        _require(_NAME, "requested_model", named)
+        _require(_NAME, "request_id", request)
+        _id("reservation_id", rid)
+    _check_names(model, operation)
     most, least = _tokens("bound", item.bound), item.min_output_tokens
     if not 0 <= least <= most.output:
         raise InvalidField("min_output_tokens", "must be between 0 and bound.output_tokens")
-    price = prices.ceiling(item.model, item.service_tier, now_ms)
-    _priced_output(price, item.model, most, prices)
+    price = prices.ceiling(model, item.service_tier, now_ms)
+    _priced_output(price, model, most, prices)
     return Reserve(
-        _id("reservation_id", item.reservation_id),
+        rid,
         fingerprint,
         _owner(item.owner),
-        item.model,
+        model,
         pricing.bound(price, most),
         most.output,
         least,
         item.caller_time_ms,
         named,
-        item.operation,
+        operation,
         request,
         most.input + least,
         f"{most.input} 0 0 0 0 0 0 0",
@@ -79,42 +87,46 @@ def settle(item: pb.SettleItem, prices: PriceBook, now_ms: int) -> Settle:
     kind = _KINDS.get(item.outcome)
     if kind is None:
         raise InvalidField("outcome", "must be SETTLE_OUTCOME_CHARGED or SETTLE_OUTCOME_RELEASED")
-    if not 0 <= item.admit_time_ms < _MAX_TIME_MS:
+    admit_ms, month = item.admit_time_ms, item.month
+    if not 0 <= admit_ms < _MAX_TIME_MS:
         raise InvalidField("admit_time_ms", "must be Unix milliseconds")
-    admit_ms = item.admit_time_ms if item.admit_time_ms or kind == "charge" else now_ms
-    if item.month:
-        _check_month(item.month, admit_ms)
-    flags = item.flags
-    for flag in flags:
-        if flag not in _FLAGS:
-            raise InvalidField("flags", f"may hold {', '.join(_FLAGS)}; not {flag[:32]!r}")
-    if item.fingerprint:
-        _require(_WORD, "fingerprint", item.fingerprint)
-    _require(_NAME, "request_id", item.request_id)
-    if not 0 <= item.held_nano_usd <= 2**53:
+    if not admit_ms and kind != "charge":
+        admit_ms = now_ms
+    if month:
+        _check_month(month, admit_ms)
+    flags = _flags(item.flags) if item.flags else ""
+    rid, fingerprint, request = item.reservation_id, item.fingerprint, item.request_id
+    if not _TEXTS.fullmatch(f"{rid}\0{fingerprint}\0\0{request}"):
+        if fingerprint:
+            _require(_WORD, "fingerprint", fingerprint)
+        _require(_NAME, "request_id", request)
+        _id("reservation_id", rid)
+    held, model, operation = item.held_nano_usd, item.model, item.operation
+    if not 0 <= held <= 2**53:
         raise InvalidField("held_nano_usd", "must be the hold's nano-USD, or 0")
-    used, cost = Tokens(), 0
+    tokens, cost = NOTHING, 0
     if kind == "charge":
-        _check_names(item.model, item.operation)
+        _check_names(model, operation)
         used = _tokens("usage", item.usage)
-        cost = _cost(prices.price(item.model, item.service_tier, admit_ms or now_ms), used)
+        cost = _cost(prices.price(model, item.service_tier, admit_ms or now_ms), used)
+        tokens = str(used)
     else:
-        _require(_OPERATION, "operation", item.operation)
+        _check_names(model or "none", operation)
     return Settle(
-        _id("reservation_id", item.reservation_id),
+        rid,
         kind,
         _owner(item.owner),
-        item.month or month_of(admit_ms or now_ms),
+        month or month_of(admit_ms or now_ms),
         admit_ms,
-        item.fingerprint,
-        item.model,
-        item.operation,
+        fingerprint,
+        model,
+        operation,
         cost,
-        str(used),
-        ",".join(flags),
+        tokens,
+        flags,
         item.grace,
-        item.request_id,
-        item.held_nano_usd,
+        request,
+        held,
     )
 
 
@@ -158,6 +170,13 @@ def _require(pattern: re.Pattern[str], field: str, text: str) -> None:
         raise InvalidField(field, "is missing, too long or has characters that are not allowed")
 
 
+def _flags(flags: Sequence[str]) -> str:
+    for flag in flags:
+        if flag not in _FLAGS:
+            raise InvalidField("flags", f"may hold {', '.join(_FLAGS)}; not {flag[:32]!r}")
+    return ",".join(flags)
+
+
 def _tokens(field: str, usage: pb.TokenUsage) -> Tokens:
     found = Tokens(
         usage.input_tokens,
@@ -169,7 +188,8 @@ def _tokens(field: str, usage: pb.TokenUsage) -> Tokens:
         usage.audio_output_tokens,
         usage.extra_units,
     )
-    if min(found) < 0 or max(found) > _MAX_TOKENS:
+    a, b, c, d, e, f, g, h = found
+    if not 0 <= a | b | c | d | e | f | g | h <= _MAX_TOKENS:  # all ones: as for each of them
         raise InvalidField(field, f"must hold numbers between 0 and {_MAX_TOKENS}")
     return found
 
