@@ -131,6 +131,7 @@ async def test_a_settle_that_cannot_be_read_says_which_field(ledger: World, rpc:
         "usage": settle_item(item, grant, -1, 1),
         "flags": settle_item(item, grant, 1, 1, flags=["guessed"]),
         "owner.user_id": settle_item(item, grant, 1, 1, owner=pb.Owner(org_id=owner.org)),
+        "model": settle_item(item, grant, 0, 0, outcome=pb.SETTLE_OUTCOME_RELEASED, model="a\0b"),
     }
     results = await rpc.settle(*broken.values())
     assert [r.refusal.field for r in results] == list(broken)
