@@ -10,14 +10,16 @@ _STATES = {"charge": "settled", "release": "released", "expire": "expired"}
 
 def admissions(reply: list[Any]) -> list[Granted | Refused]:
     """Of reserve."""
-    month, now, revision, answers = reply
-    now_ms = int(now)
-    found: list[Granted | Refused] = []
-    for answer in answers:
-        if isinstance(answer[0], int):
-            made = Granted(answer[0], answer[1], month, now_ms, False, "reserved", revision)
-            if len(answer) > 2:
-                made.requests, made.tokens = _rate(answer[2:5]), _rate(answer[5:])
+    month, now, revision, *answers = reply
+    now_ms, found = int(now), list[Granted | Refused]()
+    rest = iter(answers)
+    for answer in rest:
+        if isinstance(answer, int):
+            found.append(Granted(answer, next(rest), month, now_ms, False, "reserved", revision))
+        elif isinstance(answer[0], int):
+            held, output, *rates = answer
+            made = Granted(held, output, month, now_ms, False, "reserved", revision)
+            made.requests, made.tokens = _rate(rates[:3]), _rate(rates[3:])
             found.append(made)
         elif answer[0] == "BEFORE":
             _, held, output, its_month, admit_ms, state = answer

@@ -10,12 +10,13 @@
 --       rest, pico-USD; tokens that count for the rate; id; fingerprint; model; model as named by
 --       the client; operation; request id; tokens and nano-USD charged if nothing more is heard;
 --       tail of the hold
--- Answers {month, now in ms as text, revision, {for each item
---   {held, output tokens, rates...}; no rates where none is configured
+-- Answers {month, now in ms as text, revision, and for each item
+--   held, output tokens: two numbers, not a table, which costs the KV more than both
+--   {held, output tokens, rates...} where a rate is configured
 --   {'BEFORE', held, output tokens, month, admitted ms, state}: a duplicate
 --   {'REFUSE', reason, scope, limit, spent, held, running, affordable, retry ms, rate kind, rate
 --    limit, rates...}
---   }}, where rates are limit, remaining, ms to reset of requests, then of tokens; limit -1: none.
+--   }, where rates are limit, remaining, ms to reset of requests, then of tokens; limit -1: none.
 
 local PER_OWNER, ITEM = 4, '<dddddddddsssssssss'
 local now = clock()
@@ -204,11 +205,15 @@ local function reserve(key)
   journal(KEYS[4], 'reserve', id, o.name, month, model, operation, '0', held_text, '0', '', '',
     request, '')
   if o.rated then return {held, granted, unpack(tightest)} end
-  return {held, granted}
+  return held, granted
 end
 
-local replies = {}
-for n = first + 1, #KEYS do replies[n - first] = reserve(KEYS[n]) end
+local replies, count = {month, now_text, revision}, 3
+for n = first + 1, #KEYS do
+  local answer, output = reserve(KEYS[n])
+  replies[count + 1], replies[count + 2] = answer, output
+  count = count + (output and 2 or 1)
+end
 if #leases > 0 then call('ZADD', KEYS[3], unpack(leases)) end
 write()
 for s in pairs(rated_scopes) do
@@ -216,4 +221,4 @@ for s in pairs(rated_scopes) do
     if s[kind] then call('HSET', s.key, 'rate:' .. kind, s[kind]) end
   end
 end
-return {month, now_text, revision, replies}
+return replies
