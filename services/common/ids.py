@@ -20,9 +20,9 @@ def new_id(prefix: str) -> str:
 
 def new_reservation_id() -> str:
     """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random bits."""
-    when, chance = f"{time.time_ns() // 1_000_000:012x}", f"{random.getrandbits(80):020x}"
-    variant = "89ab"[int(chance[3], 16) & 3]
-    return f"{when[:8]}-{when[8:]}-7{chance[:3]}-{variant}{chance[4:7]}-{chance[8:]}"
+    when, random_bits = time.time_ns() // 1_000_000, random.getrandbits
+    a, variant_b, c = random_bits(12), 0x8000 | random_bits(14), random_bits(48)
+    return f"{when >> 16:08x}-{when & 0xFFFF:04x}-7{a:03x}-{variant_b:04x}-{c:012x}"
 
 
 def new_request_id() -> str:

@@ -24,6 +24,8 @@ from services.edge.sse import encode
 from services.edge.streamed import chat_stream
 from services.edge.usage import Meter
 
+_OBJECTS = {dict}
+
 
 def read_chat(raw: bytes) -> Ask:
     """A chat completion's request. Raises ApiError 400."""
@@ -43,7 +45,7 @@ def read_chat(raw: bytes) -> Ask:
             param="messages",
             code="missing_required_parameter",
         )
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+    if not isinstance(messages, list) or not {*map(type, messages)} <= _OBJECTS:
         raise invalid(
             "Invalid type for 'messages': expected an array of objects.",
             param="messages",
@@ -58,8 +60,9 @@ def read_chat(raw: bytes) -> Ask:
         )
     if len(messages) > MAX_MESSAGES:
         raise invalid(f"'messages' has more than {MAX_MESSAGES} items.", param="messages")
-    caps = [integer(body, "max_completion_tokens"), integer(body, "max_tokens")]
-    given = [cap for cap in caps if cap is not None]
+    cap, older = integer(body, "max_completion_tokens"), integer(body, "max_tokens")
+    if cap is None or (older is not None and older > cap):
+        cap = older
     return Ask(
         raw=raw,
         body=body,
@@ -67,7 +70,7 @@ def read_chat(raw: bytes) -> Ask:
         stream=flag(body, "stream"),
         include_usage=include_usage(body),
         choices=integer(body, "n", most=MAX_CHOICES) or 1,
-        cap=max(given) if given else None,
+        cap=cap,
         service_tier=service_tier(body),
     )
 

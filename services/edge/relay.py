@@ -120,8 +120,10 @@ class Relay:
         content = reply.whole()
         if content is None:
             content = await gathered(aiter(reply), self.alarm, self._idle)
-        read = partial(self._read, content)
-        content = read() if len(content) < LARGE else await self.bulk.do(read)
+        if len(content) < LARGE:
+            content = self._read(content)
+        else:
+            content = await self.bulk.do(partial(self._read, content))
         headers = [*self.headers, *returned_headers(self._told)]
         self._note_first_byte()
         self.begun = self.complete = True
