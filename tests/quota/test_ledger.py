@@ -105,3 +105,18 @@ async def test_a_hold_of_an_earlier_version_is_settled_as_it_was_made(ledger: Wo
     text = f"settled\t{head}\t900\t40\t500\t100\t7 0 0 0 3 0 0 0\t60\tsimulator/echo\tchat\treq_1"
     assert await ledger.kv.get(hold) == text
     assert await ledger.kv.zcard(keys.holds(owner.org)) == 0
+
+
+async def test_settles_and_reserves_in_one_call_see_what_went_before_them(ledger: World) -> None:
+    owner = await ledger.owner(org_limit=10 * USD)
+    first, second = reserve(owner, 6 * USD), reserve(owner, 6 * USD)
+    await ledger.store.reserve([first])
+    asks = [first, second, second, reserve(owner, 6 * USD)]
+    booked, admitted = await ledger.store.settle_and_reserve([settle(first, 2 * USD)], asks)
+    assert booked is not None
+    assert [(one.code, one.charged) for one in booked] == [("OK", 2 * USD)]
+    *granted, refused = admitted
+    told = [(one.state, one.duplicate) for one in granted if isinstance(one, Granted)]
+    assert told == [("settled", True), ("reserved", False), ("reserved", True)]
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.spent, refused.held) == ("BUDGET_HELD", 2 * USD, 6 * USD)

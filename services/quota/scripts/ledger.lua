@@ -7,8 +7,7 @@
 -- arguments and of texts made: so a hold and an entry of the journal are one text each, all items of
 -- a call one packed argument (numbers as doubles, texts with a zero behind), all holds read at once.
 
-local KEYS, ARGV, call = KEYS, ARGV, redis.call
-local match, format, unpacked = string.match, string.format, struct.unpack
+local call, match, format, unpacked = redis.call, string.match, string.format, struct.unpack
 local NOTHING = '0 0 0 0 0 0 0 0'
 local MINUTE = 60000
 local EXACT = 4503599627370496
@@ -57,10 +56,10 @@ local function written(state, head, held, out, charged, cost, tokens, tail)
     .. '\t' .. tokens .. '\t' .. tail
 end
 
--- The texts at KEYS[first] and behind, by key; false where there is none.
-local function kept(first)
-  local found, texts = call('MGET', unpack(KEYS, first)), {}
-  for n = 1, #found do texts[KEYS[first + n - 1]] = found[n] end
+-- The texts at keys[first] and behind, by key; false where there is none.
+local function kept(keys, first)
+  local found, texts = call('MGET', unpack(keys, first)), {}
+  for n = 1, #found do texts[keys[first + n - 1]] = found[n] end
   return texts
 end
 

@@ -24,7 +24,7 @@ local month, begun = paying_month(KEYS[2], now)
 local lease, skew, revision = int(now + ARGV[1]), ARGV[2] + 0, config(KEYS[1]).revision
 local owners, rated_scopes, leases = {}, {}, {}
 local first, items, place = 4 + PER_OWNER * ARGV[3], ARGV[#ARGV], 1
-local holds = kept(first + 1)
+local holds = kept(KEYS, first + 1)
 local minute = now - now % MINUTE
 local now_text = int(now)
 

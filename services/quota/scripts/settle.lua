@@ -25,7 +25,7 @@ local KINDS = {'charge', 'release', 'expire'}
 local owners, months, books, records, leases = {}, {}, {}, {}, {}
 local count, month_count = ARGV[3] + 0, ARGV[4] + 0
 local first, items, place = 3 + PER_OWNER * count + PER_MONTH * month_count, ARGV[#ARGV], 1
-local holds = kept(first + 1)
+local holds = kept(KEYS, first + 1)
 
 -- The answer that ends the matter before anything is booked; nil when there is something to book.
 local function settled_before(i, o, h, keep)
