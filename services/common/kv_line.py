@@ -3,7 +3,6 @@ come, and are answered in that order. redis-py opens it (address, TLS, login) an
 it: what it does for a command costs more than the KV's answer."""
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, InvalidResponse, ReadOnlyError, TimeoutError
 
 _TICK_SECONDS = 0.02
+_STALL_SECONDS = 0.1
 _NOT_YET = object()
 _MUST_CLOSE = (ConnectionError, ReadOnlyError)
 """Replies of a server that is not, or no more, the one to ask."""
@@ -34,7 +34,7 @@ class KvLine:
     ) -> None:
         self._opened = opened
         self._parse = parse
-        self._silence = _ticks(silence)
+        self._silence = silence
         self._wire: _Wire | None = None
         self._dialing: asyncio.Task[_Wire] | None = None
 
@@ -46,7 +46,7 @@ class KvLine:
         wire = self._wire
         if wire is None or wire.lost:
             wire = await self._dial(seconds)
-        return await wire.send(words, _ticks(seconds))
+        return await wire.send(words, seconds)
 
     def close(self) -> None:
         """Give up the connection, and whoever waits for it."""
@@ -78,16 +78,16 @@ class KvLine:
 
 
 class _Wire(asyncio.Protocol):
-    """One connection, taken over from redis-py, which is told of its end. Time passes in ticks:
-    several that are due at once are one."""
+    """One connection, taken over from redis-py, which is told of its end. ``_now`` is its own time:
+    a stall of this process is a tick of it."""
 
-    def __init__(self, connection: Any, parse: Callable[[str], Exception], silence: int) -> None:
+    def __init__(self, connection: Any, parse: Callable[[str], Exception], silence: float) -> None:
         self.lost = False
         self._loop = asyncio.get_running_loop()
         self._silence = silence
-        self._waiting: deque[tuple[asyncio.Future[Any], int]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._tick: asyncio.TimerHandle | None = None
-        self._now = self._heard = 0
+        self._now = self._heard = self._looked = 0.0
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
             replyError=parse,
@@ -100,14 +100,15 @@ class _Wire(asyncio.Protocol):
         self._opener = self._transport.get_protocol()
         self._transport.set_protocol(self)
 
-    def send(self, words: Words, ticks: int) -> asyncio.Future[Any]:
+    def send(self, words: Words, seconds: float) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = self._loop.create_future()
+        if self._tick is None:
+            self._looked = self._loop.time()
+            self._tick = self._loop.call_later(_TICK_SECONDS, self._passed)
         if not self._waiting:
             self._heard = self._now
-        self._waiting.append((answer, self._now + ticks))
+        self._waiting.append((answer, self._now + seconds))
         self._transport.write(hiredis.pack_command(words))
-        if self._tick is None:
-            self._tick = self._loop.call_later(_TICK_SECONDS, self._passed)
         return answer
 
     def close(self) -> None:
@@ -141,8 +142,10 @@ class _Wire(asyncio.Protocol):
         self._opener.connection_lost(exc)
 
     def _passed(self) -> None:
-        self._tick = None
-        self._now += 1
+        self._tick, before = None, self._looked
+        self._looked = self._loop.time()
+        passed = self._looked - before
+        self._now += passed if passed < _STALL_SECONDS else _TICK_SECONDS
         for answer, end in self._waiting:
             if end > self._now:
                 break
@@ -152,7 +155,3 @@ class _Wire(asyncio.Protocol):
             self.close()
         elif self._waiting:
             self._tick = self._loop.call_later(_TICK_SECONDS, self._passed)
-
-
-def _ticks(seconds: float) -> int:
-    return math.ceil(seconds / _TICK_SECONDS)
