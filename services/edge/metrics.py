@@ -114,7 +114,7 @@ class EdgeMetrics:
 
     def finished(self, status: int, facts: dict[str, Any], seconds: float) -> None:
         """One HTTP request, by the facts that its handler noted."""
-        operation, provider = facts["operation"], facts.get("provider", "")
+        operation, provider = facts.get("operation", "other"), facts.get("provider", "")
         self.requests.add(operation, provider, str(status), _code(facts.get("refused", "")))
         if not provider:
             return
