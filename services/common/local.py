@@ -28,7 +28,9 @@ SUFFIX = ".line"
 
 DETAILS = "grpc-status-details-bin"
 _HEAD = struct.Struct("<IB")
-_LARGEST = 4 << 20
+_LARGEST = 1 << 20
+"""As for a gRPC message (``SERVER_OPTIONS``)."""
+
 _MOST_WAITING = 16
 _LIFE_SECONDS = 60.0
 

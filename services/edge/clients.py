@@ -7,7 +7,7 @@ import grpc
 
 from gateway.auth.v1 import auth_pb2, auth_pb2_grpc
 from gateway.quota.v1 import admin_pb2, admin_pb2_grpc, quota_pb2, quota_pb2_grpc
-from services.common.errors import GatewayError, Unanswered, Unavailable
+from services.common.errors import Unanswered, Unavailable
 from services.edge.asking import Metadata, ask, attempts, for_request
 from services.edge.breaker import Breaker, NotAsked
 from services.edge.coalescer import Coalescer
@@ -185,18 +185,19 @@ class QuotaClient:
             answer = await ask(
                 self._ask, request, self._metadata, RESERVE_SECONDS, "quota", self._again, _stamp
             )
-        except GatewayError as error:
+        except Unavailable as error:
             party.stranded(error)
-            if not isinstance(error, Unavailable):
-                raise
             silent = isinstance(error, Unanswered)
             self._breaker.failed(time.monotonic() - began, silent=silent)
             if self._breaker.open:
                 self._reserves.abandon(NotAsked(str(error), metadata=error.metadata))
             raise
-        self._breaker.succeeded()
-        party.arrived(answer.settlement_results)
-        return answer.results
+        else:
+            self._breaker.succeeded()
+            party.arrived(answer.settlement_results)
+            return answer.results
+        finally:
+            party.leave()
 
 
 def _stamp(request: quota_pb2.StreamReserveQuotaRequest) -> None:

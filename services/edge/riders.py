@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from gateway.quota.v1.quota_pb2 import SettleItem, SettleResult
-from services.common.errors import GatewayError, Unavailable
+from services.common.errors import Unavailable
 
 LOOK_SECONDS = 0.001
 """So long settlements wait where no reserve is under way: the shortest time of a timer."""
@@ -46,14 +46,16 @@ class Party:
                 told.set_result(results[at : at + len(items)] if whole else None)
             at += len(items)
 
-    def stranded(self, error: GatewayError) -> None:
-        """The reserve came to nothing."""
+    def stranded(self, error: Unavailable) -> None:
+        """The ledger could not be asked."""
         for _, told in self._riders:
-            if told.done():
-                continue
-            if isinstance(error, Unavailable):
+            if not told.done():
                 told.set_exception(error)
-            else:  # that may be the reserve's fault
+
+    def leave(self) -> None:
+        """Whoever has heard nothing goes alone: what became of the reserve may be its own fault."""
+        for _, told in self._riders:
+            if not told.done():
                 told.set_result(None)
 
 
@@ -96,9 +98,7 @@ class Riders:
             self._looks += 1
             self._timer = loop.call_later(LOOK_SECONDS, self._look)
             return
-        for _, told in self.board()._riders:
-            if not told.done():
-                told.set_result(None)
+        self.board().leave()
 
     def _refused(self) -> None:
         self._not_before = asyncio.get_running_loop().time() + WITHOUT_SECONDS

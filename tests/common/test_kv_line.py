@@ -116,6 +116,28 @@ async def test_seconds_in_which_the_process_did_not_run_are_not_counted(line: Kv
     assert await asked == "PONG"
 
 
+@pytest.mark.parametrize(
+    ("late", "over"), [(0.08, True), (5.0, False)], ids=["a little late", "a stall"]
+)
+async def test_late_looks_count_for_the_time_that_passed_and_a_stall_for_one(
+    late: float, over: bool
+) -> None:
+    async with played(timeout_ms=20_000) as (server, line):
+        server.answer = None
+        asked = asyncio.ensure_future(line.ask(("PING",), 0.2))
+        await until(lambda: server.asked == 1)
+        wire: Any = line._wire
+        [(answer, end)] = wire._waiting
+        wire._now = end - 0.2
+        for _ in range(3):
+            wire._tick.cancel()
+            wire._looked = asyncio.get_running_loop().time() - late
+            wire._passed()
+        assert answer.done() is over
+        with pytest.raises(TimeoutError):
+            await asked
+
+
 async def test_a_server_that_became_a_replica_is_left() -> None:
     async with played(timeout_ms=20_000) as (server, line):
         server.answer = b"-READONLY You can't write against a read only replica.\r\n"

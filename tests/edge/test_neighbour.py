@@ -15,7 +15,13 @@ from prometheus_client import CollectorRegistry
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common.access import Access
 from services.common.border import HOT, Border
-from services.common.errors import GatewayError, InvalidField, Unauthenticated, Unavailable
+from services.common.errors import (
+    GatewayError,
+    InvalidField,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
 from services.common.local import ANSWER, ASK, FAILED, HELLO, Frames, LocalServer, Method, frame
 from services.common.metrics import RpcMetrics
 from services.edge import clients, line
@@ -128,6 +134,16 @@ async def test_a_wrong_credential_does_not_get_in(socket: str) -> None:
     assert own.heard == 0
 
 
+async def test_an_admin_key_is_not_the_gateways_own_credential(socket: str) -> None:
+    own = Quota(socket)
+    await own.server.start()
+    async with near(socket, token="a" * 40) as (quota, _):
+        with pytest.raises(PermissionDenied):
+            await reserve(quota)
+    await own.server.stop()
+    assert own.heard == 0
+
+
 async def test_without_a_socket_it_is_grpc(socket: str) -> None:
     async with near(socket) as (quota, replica):
         await reserve(quota, 3)
@@ -221,6 +237,11 @@ async def test_what_is_no_request_is_refused(socket: str) -> None:
     [(kind, _)] = Frames().feed(await spoken(socket, hello + frame(ASK, b"\xff\xff")))
     await own.server.stop()
     assert kind == FAILED
+
+
+def test_a_frame_that_says_to_be_too_large_is_not_waited_for() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        Frames().feed(frame(ASK, b"x" * ((1 << 20) + 1))[:5])
 
 
 def test_frames_are_the_same_however_they_are_cut() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.quota.v1 import quota_pb2 as pb
-from services.common.errors import Internal, Unavailable
+from services.common.errors import Internal, Unavailable, to_status
 from services.edge import riders
 from services.edge.riders import Party, Riders
 from tests.edge.test_line import Streaming, answers, over, reserve
@@ -85,21 +85,43 @@ async def test_a_quota_that_does_not_book_them_gets_them_by_the_other_way(patien
     assert alone.taken == ["a", "b"]
 
 
-@pytest.mark.parametrize("error", [Unavailable("away"), Internal("a stumble")], ids=str)
-async def test_what_becomes_of_a_reserve_is_not_blamed_on_its_riders(
-    patient: None, error: Any
-) -> None:
+async def test_where_the_ledger_cannot_be_asked_its_riders_hear_of_it(patient: None) -> None:
     alone = Way()
     made = Riders(alone, lambda: True)
     task = asyncio.create_task(made([settlement("a")]))
-    (await boarded(made)).stranded(error)
-    if isinstance(error, Unavailable):
-        with pytest.raises(Unavailable):
-            await task
-        assert alone.taken == []
-    else:
+    (await boarded(made)).stranded(Unavailable("away"))
+    with pytest.raises(Unavailable):
         await task
-        assert alone.taken == ["a"]
+    assert alone.taken == []
+
+
+async def test_what_becomes_of_a_reserve_is_not_blamed_on_its_riders(patient: None) -> None:
+    class Stumbling(Booking):
+        async def StreamReserveQuota(self, requests: Any, context: Any) -> Any:
+            status = to_status(Internal("a stumble"))
+            async for _ in requests:
+                await context.abort(status.code, status.details, status.trailing_metadata)
+            yield pb.ReserveQuotaResponse()
+
+    replica = Stumbling()
+    async with over(replica) as quota:
+        settling = asyncio.create_task(quota.settle([settlement("a")]))
+        await until(lambda: bool(quota._riders._waiting))
+        with pytest.raises(Internal):
+            await reserve(quota)
+        assert len(await settling) == 1
+    assert replica.called == ["a"]
+
+
+async def test_no_rider_is_forgotten_by_a_reserve_that_is_cancelled(patient: None) -> None:
+    replica = Booking()
+    async with over(replica) as quota:
+        settling = asyncio.create_task(quota.settle([settlement("a")]))
+        await until(lambda: bool(quota._riders._waiting))
+        leaving = asyncio.create_task(quota._reserve([pb.ReserveItem()]))
+        await until(lambda: not quota._riders._waiting)
+        leaving.cancel()
+        assert len(await settling) == 1
 
 
 async def test_a_rider_that_gave_up_hinders_nobody(patient: None) -> None:

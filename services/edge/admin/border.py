@@ -16,7 +16,8 @@ from services.common.errors import GatewayError, InvalidField, NotFound, Unauthe
 from services.common.keys import is_id
 from services.edge.admin.fields import json_name
 from services.edge.admin.refusal import unprocessable
-from services.edge.admin.remote import ADMIN_SECONDS, Answer, Asked, Metadata, Remote, Rpc, call
+from services.edge.admin.remote import ADMIN_SECONDS, Remote, call
+from services.edge.asking import Answer, Asked, Metadata, Rpc
 from services.edge.errors import INVALID, SERVER, ApiError, internal, invalid
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")

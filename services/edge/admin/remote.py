@@ -1,30 +1,15 @@
 """The admin RPCs of auth and quota, called on behalf of the operator who asked."""
 
-from collections.abc import Awaitable
-from typing import Protocol, TypeVar
-
 import grpc
 
 from gateway.auth.v1 import admin_pb2_grpc as auth_grpc
 from gateway.quota.v1 import admin_pb2_grpc as quota_grpc
 from services.common.errors import Unavailable, from_rpc
+from services.edge.asking import Answer, Asked, Metadata, Rpc
 
 ADMIN_SECONDS = 5.0
 LONG_SECONDS = 60.0
 """For RPCs that read a whole journal."""
-
-Metadata = tuple[tuple[str, str], ...]
-
-Asked = TypeVar("Asked", contravariant=True)
-Answer = TypeVar("Answer", covariant=True)
-
-
-class Rpc(Protocol[Asked, Answer]):
-    """One unary RPC of a stub."""
-
-    def __call__(
-        self, request: Asked, *, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> Awaitable[Answer]: ...
 
 
 class Remote:

@@ -10,8 +10,9 @@ from gateway.quota.v1 import admin_pb2 as quota_pb2
 from gateway.quota.v1 import quota_pb2 as money_pb2
 from services.common.ids import new_request_id
 from services.edge.admin import translate
-from services.edge.admin.remote import Answer, Asked, Remote, Rpc, call
+from services.edge.admin.remote import Remote, call
 from services.edge.admin.usage import usage_row
+from services.edge.asking import Answer, Asked, Rpc
 from services.edge.console.spending import Spending, chosen_month
 from services.edge.console.visit import Visit
 
