@@ -1,10 +1,12 @@
 """Streams: the upstream's bytes as they come, an end that says what it is, a charge that fits."""
 
+import contextlib
 import json
 import re
 import socket
 import struct
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -236,9 +238,23 @@ def test_who_leaves_before_the_provider_is_asked_pays_nothing(
     assert gateway.simulator.witness.records() == []
 
 
+def send_in_small_pieces(port: int) -> None:
+    """This process's sockets at ``port``, and those that are accepted there: the kernel gathers
+    little for them, where it would take as many megabytes as it likes."""
+    for path in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):  # no socket, or closed by now
+            one = socket.socket(fileno=int(path.name))
+            try:
+                if one.family == socket.AF_INET and one.getsockname()[1] == port:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+            finally:
+                one.detach()
+
+
 def test_a_slow_reader_holds_the_upstream_back(gateway: World, member: Member) -> None:
     """Nothing is gathered in between: the provider is read as fast as the client reads."""
     gateway.simulator.witness.clear()
+    send_in_small_pieces(int(gateway.simulator.url.rpartition(":")[2]))
     asked = body("") | {"model": "simulator/lorem"}
     asked["messages"] = sim("tokens=60000 chunks=60000")  # 15 MB of events
     with raw_connection(gateway.url) as connection:
