@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from services.common import keys
@@ -22,6 +23,9 @@ _RESERVE = struct.Struct("<9d").pack
 _SETTLE = struct.Struct("<7d").pack
 """All items as one argument, numbers as doubles, texts with a zero behind: the KV reads them at a
 fraction of what an argument for each costs."""
+
+_REMEMBERED = 10_000
+"""The same owners ask again and again: what their keys are called need not be spelled anew."""
 
 _KINDS = {"charge": 1, "release": 2, "expire": 3}
 
@@ -56,7 +60,7 @@ def reserve(org: str, items: Sequence[Reserve]) -> Question:
                 f"{item.rated}\t{item.model}\t{item.operation}\t{item.request}\0"
             ).encode(),
         )
-    names = _shared_names(org)
+    names = [*_shared_names(org)]
     args: list[Any] = [LEASE_MS, SKEW_MS, len(owners)]
     for payer in owners:
         names += _owner_names(payer)
@@ -65,7 +69,7 @@ def reserve(org: str, items: Sequence[Reserve]) -> Question:
 
 
 def checkpoint(org: str, items: Sequence[Checkpoint]) -> Question:
-    names = _shared_names(org)
+    names = [*_shared_names(org)]
     args: list[Any] = [LEASE_MS]
     for item in items:
         names += [*_owner_names(item.owner), keys.hold(org, item.id)]
@@ -94,28 +98,41 @@ def settle(org: str, items: Sequence[Settle]) -> Question:
                 f"{item.flags}\0{item.request}\0"
             ).encode(),
         )
-    names = [keys.org_quota(org), keys.holds(org), keys.journal(org)]
+    _, *names = _shared_names(org)
     args: list[Any] = [KEEP_MS, KEEP_LONG_MS, len(owners), len(months)]
     for payer in owners:
-        names += [keys.user_quota(org, payer.user), keys.key_quota(org, payer.key)]
+        _, user_quota, _, key_quota = _owner_names(payer)
+        names += (user_quota, key_quota)
         args += payer[1:]
     for name in months:
-        names += [keys.usage_records(org, name), keys.rank_by_cost(org, name)]
-        names += [keys.rank_by_requests(org, name), keys.usage_index(org, name)]
+        names += _month_names(org, name)
     return names + holds, [*args, *months, b"".join(asked)]
 
 
-def _shared_names(org: str) -> list[str]:
-    return [keys.org_config(org), keys.org_quota(org), keys.holds(org), keys.journal(org)]
+@lru_cache(_REMEMBERED)
+def _shared_names(org: str) -> tuple[str, ...]:
+    return (keys.org_config(org), keys.org_quota(org), keys.holds(org), keys.journal(org))
 
 
-def _owner_names(owner: Owner) -> list[str]:
-    return [
+@lru_cache(_REMEMBERED)
+def _owner_names(owner: Owner) -> tuple[str, ...]:
+    """Configuration and counters of the user, then of the key."""
+    return (
         keys.user_config(owner.org, owner.user),
         keys.user_quota(owner.org, owner.user),
         keys.key_config(owner.org, owner.key),
         keys.key_quota(owner.org, owner.key),
-    ]
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _month_names(org: str, month: str) -> tuple[str, ...]:
+    return (
+        keys.usage_records(org, month),
+        keys.rank_by_cost(org, month),
+        keys.rank_by_requests(org, month),
+        keys.usage_index(org, month),
+    )
 
 
 def _priced(bound: Bound) -> list[int]:
