@@ -5,7 +5,6 @@ metrics (so that refusals are counted) → request id → deadline → credentia
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -56,7 +55,7 @@ class Border(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        service = method.rpartition("/")[0].lstrip("/")
+        service = _service(method)
         if handler is None or service in OPEN:
             return handler
         trust = self._trust.get(service, ADMIN)
@@ -72,75 +71,76 @@ class Border(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
-    def around(self, method: str, inner: Any) -> Any:
-        """The border around a stream-stream handler that no gRPC server calls."""
-        service = method.rpartition("/")[0].lstrip("/")
-        return self._wrap_stream(method, self._trust.get(service, ADMIN), inner)
+    def around(self, method: str, inner: Callable[[Any], Awaitable[Any]]) -> Any:
+        """The border around what answers each request of a stream that no gRPC server calls; as a
+        stream-stream handler. Each request is counted as a call of its own."""
+        trust = self._trust.get(_service(method), ADMIN)
+        calls = self._metrics.of(method)
+
+        async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                await self._admit(trust, context)
+                async for request in requests:
+                    began = calls.begin()
+                    try:
+                        answer = await inner(request)
+                    finally:
+                        calls.end(began)
+                    calls.succeed()
+                    yield answer
+            except Exception as error:
+                await self._fail(method, error, context)
+            finally:
+                structlog.contextvars.unbind_contextvars("request_id")
+
+        return call
 
     def _wrap(self, method: str, trust: str, inner: Any) -> Handler:
-        running = self._metrics.running.labels(method)
-        seconds = self._metrics.seconds.labels(method)
-        succeeded = self._metrics.calls.labels(method, "OK")
+        calls = self._metrics.of(method)
 
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            running.inc()
-            started = time.perf_counter()
+            began = calls.begin()
             try:
                 await self._admit(trust, context)
                 answer = await inner(request, context)
-                succeeded.inc()
+                calls.succeed()
                 log.debug("rpc", method=method)
                 return answer
-            except GatewayError as error:
-                await self._refuse(method, error, context)
-            except (grpc.aio.AbortError, grpc.aio.BaseError):
-                raise
             except Exception as error:
-                log.exception("handler_failed", method=method)
-                await self._refuse(method, _internal(error), context)
+                await self._fail(method, error, context)
             finally:
-                running.dec()
-                seconds.observe(time.perf_counter() - started)
+                calls.end(began)
                 structlog.contextvars.unbind_contextvars("request_id")
 
         return call
 
     def _wrap_stream(self, method: str, trust: str, inner: Any) -> Any:
         """Each request is counted as a call of its own, up to its one answer."""
-        running = self._metrics.running.labels(method)
-        seconds = self._metrics.seconds.labels(method)
-        succeeded = self._metrics.calls.labels(method, "OK")
+        calls = self._metrics.of(method)
 
         async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            started: float | None = None
+            began: float | None = None
 
             async def arriving() -> Any:
-                nonlocal started
+                nonlocal began
                 async for request in requests:
-                    running.inc()
-                    started = time.perf_counter()
+                    began = calls.begin()
                     yield request
 
             def ended() -> None:
-                nonlocal started
-                if started is not None:
-                    running.dec()
-                    seconds.observe(time.perf_counter() - started)
-                    started = None
+                nonlocal began
+                if began is not None:
+                    calls.end(began)
+                    began = None
 
             try:
                 await self._admit(trust, context)
                 async for answer in inner(arriving(), context):
-                    succeeded.inc()
+                    calls.succeed()
                     ended()
                     yield answer
-            except GatewayError as error:
-                await self._refuse(method, error, context)
-            except (grpc.aio.AbortError, grpc.aio.BaseError):
-                raise
             except Exception as error:
-                log.exception("handler_failed", method=method)
-                await self._refuse(method, _internal(error), context)
+                await self._fail(method, error, context)
             finally:
                 ended()
                 structlog.contextvars.unbind_contextvars("request_id")
@@ -161,10 +161,20 @@ class Border(grpc.aio.ServerInterceptor):
             raise PermissionDenied("This RPC is for the gateway's own processes")
         caller.set(found)
 
+    async def _fail(
+        self, method: str, error: Exception, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
+            raise error
+        if not isinstance(error, GatewayError):
+            log.exception("handler_failed", method=method, exc_info=error)
+            error = _internal(error)
+        await self._refuse(method, error, context)
+
     async def _refuse(
         self, method: str, error: GatewayError, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
-        self._metrics.calls.labels(method, error.reason).inc()
+        self._metrics.calls.add(method, error.reason)
         if error.__cause__ is None:
             log.info("rpc_refused", method=method, reason=error.reason)
         else:
@@ -177,6 +187,10 @@ class Border(grpc.aio.ServerInterceptor):
             # Our refusals are final for this attempt: gRPC must not repeat them by itself.
             (*status.trailing_metadata, ("grpc-retry-pushback-ms", "-1")),
         )
+
+
+def _service(method: str) -> str:
+    return method.rpartition("/")[0].lstrip("/")
 
 
 def _internal(cause: Exception) -> Internal:

@@ -1,34 +1,67 @@
-"""Counters and histograms that only the event loop counts in: plain integers, without the locks and
-label look-ups of prometheus-client's own, which cost more than the counting. Told as its families
-when somebody asks.
+"""Counters, gauges and histograms that only the event loop counts in: plain integers, without the
+locks and label look-ups of prometheus-client's own, which cost more than the counting. Told as its
+families when somebody asks.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 
-class Counts(Collector):
-    """A counter by its labels."""
+class Count:
+    """One number."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class _Numbers(Collector):
+    """A number by its labels."""
+
+    _family: type[CounterMetricFamily] | type[GaugeMetricFamily]
 
     def __init__(self, name: str, told: str, labels: Sequence[str]) -> None:
         self._name, self._told, self._labels = name, told, labels
-        self._found: dict[tuple[str, ...], int] = {}
+        self._found: dict[tuple[str, ...], Count] = {}
+
+    def of(self, *labels: str) -> Count:
+        """The number with these labels; to be kept."""
+        return self._found.setdefault(labels, Count())
+
+    def describe(self) -> Iterable[Metric]:
+        return [self._family(self._name, self._told, labels=self._labels)]
+
+    def collect(self) -> Iterator[Metric]:
+        family = self._family(self._name, self._told, labels=self._labels)
+        for labels, count in self._found.copy().items():  # a thread asks while the loop counts
+            family.add_metric(labels, count.value)
+        yield family
+
+
+class Counts(_Numbers):
+    """A counter by its labels."""
+
+    _family = CounterMetricFamily
 
     def add(self, *labels: str) -> None:
         """One more."""
-        self._found[labels] = self._found.get(labels, 0) + 1
+        found = self._found.get(labels) or self.of(*labels)
+        found.value += 1
 
-    def describe(self) -> Iterable[CounterMetricFamily]:
-        return [CounterMetricFamily(self._name, self._told, labels=self._labels)]
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        family = CounterMetricFamily(self._name, self._told, labels=self._labels)
-        for labels, count in self._found.copy().items():  # a thread asks while the loop counts
-            family.add_metric(labels, count)
-        yield family
+class Levels(_Numbers):
+    """A gauge by its labels."""
+
+    _family = GaugeMetricFamily
 
 
 class Spread:

@@ -132,6 +132,7 @@ class _Stream(asyncio.Protocol):
         self._streams = streams
         self._frames = Frames()
         self._asked: deque[bytes] = deque()
+        self._loop = asyncio.get_running_loop()
         self._more: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended = False
@@ -182,7 +183,7 @@ class _Stream(asyncio.Protocol):
                 yield made.FromString(self._asked.popleft())
             if self._ended:
                 return
-            self._more = asyncio.get_running_loop().create_future()
+            self._more = self._loop.create_future()
             await self._more
 
     def _failed(self, status: bytes) -> None:

@@ -144,12 +144,8 @@ async def _near(addresses: Sequence[str], border: Border, hot: QuotaService) -> 
         f"/{HOT_SERVICE}/StreamSettleReservations",
     )
     methods = {
-        reserve: Method(
-            border.around(reserve, hot.StreamReserveQuota), pb.StreamReserveQuotaRequest
-        ),
-        settle: Method(
-            border.around(settle, hot.StreamSettleReservations), pb.StreamSettleReservationsRequest
-        ),
+        reserve: Method(border.around(reserve, hot.reserve_next), pb.StreamReserveQuotaRequest),
+        settle: Method(border.around(settle, hot.settle_next), pb.StreamSettleReservationsRequest),
     }
     paths = [a.removeprefix("unix:") for a in addresses if a.startswith("unix:")]
     servers = [LocalServer(f"{path}{SUFFIX}", methods) for path in paths]

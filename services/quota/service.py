@@ -59,9 +59,14 @@ class QuotaService(rpc.QuotaServiceServicer):
         self, requests: AsyncIterator[pb.StreamReserveQuotaRequest], context: Context
     ) -> AsyncIterator[pb.ReserveQuotaResponse]:
         async for request in requests:
-            answer = await self._reserve(request)
-            answer.last = self._leaving
-            yield answer
+            yield await self.reserve_next(request)
+
+    async def reserve_next(self, request: pb.StreamReserveQuotaRequest) -> pb.ReserveQuotaResponse:
+        """The answer to one request of a stream."""
+        answer = await self._reserve(request)
+        if self._leaving:
+            answer.last = True
+        return answer
 
     async def SettleReservations(
         self, request: pb.SettleReservationsRequest, context: Context
@@ -72,9 +77,16 @@ class QuotaService(rpc.QuotaServiceServicer):
         self, requests: AsyncIterator[pb.StreamSettleReservationsRequest], context: Context
     ) -> AsyncIterator[pb.SettleReservationsResponse]:
         async for request in requests:
-            answer = await self._settle(request.items)
-            answer.last = self._leaving
-            yield answer
+            yield await self.settle_next(request)
+
+    async def settle_next(
+        self, request: pb.StreamSettleReservationsRequest
+    ) -> pb.SettleReservationsResponse:
+        """The answer to one request of a stream."""
+        answer = await self._settle(request.items)
+        if self._leaving:
+            answer.last = True
+        return answer
 
     async def _reserve(
         self, request: pb.ReserveQuotaRequest | pb.StreamReserveQuotaRequest

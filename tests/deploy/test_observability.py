@@ -42,9 +42,9 @@ def exposed() -> CollectorRegistry:
     edge.outages.grace.labels("admitted").inc()
     edge.upstream_failures.labels("openai", "upstream_error").inc()
     rpc = RpcMetrics(registry)
-    rpc.calls.labels("/gateway.quota.v1.QuotaService/ReserveQuota", "OK").inc()
-    rpc.seconds.labels("/gateway.quota.v1.QuotaService/ReserveQuota").observe(0.1)
-    rpc.running.labels("/gateway.quota.v1.QuotaService/ReserveQuota").inc()
+    calls = rpc.of("/gateway.quota.v1.QuotaService/ReserveQuota")
+    calls.end(calls.begin())
+    calls.succeed()
     unused: Any = None
     Sweeper(unused, unused, seconds=1, clock=lambda: 0, registry=registry)
     expose(registry, "", certificate="nowhere.crt")

@@ -70,21 +70,25 @@ class Quota:
         self.metrics = RpcMetrics(CollectorRegistry())
         access = Access(None, admin_key="a" * 40, service_token=TOKEN)  # type: ignore[arg-type]
         border = Border(access, self.metrics, {SERVICE: HOT})
-        handler = border.around(NAME, self.answers)
-        self.server = LocalServer(socket, {NAME: Method(handler, pb.StreamReserveQuotaRequest)})
+        self.guarded = border.around(NAME, self.answer)
+        self.server = LocalServer(
+            socket, {NAME: Method(self.answers, pb.StreamReserveQuotaRequest)}
+        )
 
     async def answers(self, requests: Any, context: Any) -> AsyncIterator[pb.ReserveQuotaResponse]:
         self.opened += 1
-        async for request in requests:
-            self.heard += 1
-            if self.error is not None:
-                raise self.error
-            results = [pb.ReserveResult() for _ in request.items]
-            yield pb.ReserveQuotaResponse(results=results, last=self.leaving)
+        async for answer in self.guarded(requests, context):
+            yield answer
+
+    async def answer(self, request: pb.StreamReserveQuotaRequest) -> pb.ReserveQuotaResponse:
+        self.heard += 1
+        if self.error is not None:
+            raise self.error
+        results = [pb.ReserveResult() for _ in request.items]
+        return pb.ReserveQuotaResponse(results=results, last=self.leaving)
 
     def counted(self, reason: str) -> float:
-        value: float = self.metrics.calls.labels(NAME, reason)._value.get()
-        return value
+        return self.metrics.calls.of(NAME, reason).value
 
 
 @asynccontextmanager
