@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from services.common.channel import is_local
-from services.common.errors import Internal, Unavailable
+from services.common.errors import GatewayError, Internal, Unavailable
 from services.common.kv_cluster import ClusterKv
 from services.common.kv_pool import Pool
 from services.common.kv_sentinel import SentinelKv
@@ -39,6 +39,8 @@ _NOT_NOW = (
     failures.AskError,
     failures.NoPermissionError,
 )
+FAILURES = (failures.RedisError, failures.RedisClusterException, OSError)
+"""What a client of the KV raises."""
 
 
 class KvUnfit(SettingsError):
@@ -98,18 +100,23 @@ def _understood(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
     return hosts, name, options
 
 
+def ours(error: Exception) -> GatewayError:
+    """What one of FAILURES is to us. A reply that means "not now" is Unavailable; any other error
+    reply is a bug of ours and Internal."""
+    if not isinstance(error, failures.ResponseError):
+        return Unavailable("the KV does not answer")
+    if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_PREFIXES):
+        return Unavailable("the KV cannot serve at the moment")
+    return Internal("the KV refused a command")
+
+
 @contextmanager
 def kv_errors() -> Iterator[None]:
-    """Turn redis-py's exceptions into ours. A reply that means "not now" is Unavailable; any other
-    error reply is a bug of ours and Internal."""
+    """Turn redis-py's exceptions into ours."""
     try:
         yield
-    except failures.ResponseError as error:
-        if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_PREFIXES):
-            raise Unavailable("the KV cannot serve at the moment") from error
-        raise Internal("the KV refused a command") from error
-    except (failures.RedisError, failures.RedisClusterException, OSError) as error:
-        raise Unavailable("the KV does not answer") from error
+    except FAILURES as error:
+        raise ours(error) from error
 
 
 async def require_fit(kv: Kv, *, unsafe: bool) -> list[str]:

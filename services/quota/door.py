@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from services.common.errors import Unavailable
-from services.common.kv import Kv, kv_errors
+from services.common.kv import FAILURES, Kv, kv_errors, ours
 from services.common.kv_cluster import ClusterKv
 from services.common.kv_line import KvLine
 from services.common.script import Script
@@ -27,13 +27,10 @@ class Door:
         self._kv = kv
         self._timeout = timeout
         self._running: set[asyncio.Task[Any]] = set()
+        self.has_nodes = isinstance(kv, ClusterKv)
+        """Whether the KV can be away for some organisations and there for others."""
         pool: Any = kv.connection_pool
         self._line: KvLine | None = None if self.has_nodes else pool.line
-
-    @property
-    def has_nodes(self) -> bool:
-        """Whether the KV can be away for some organisations and there for others."""
-        return isinstance(self._kv, ClusterKv)
 
     async def ask(self, question: Callable[[Kv], Awaitable[Answer]]) -> Answer:
         """The answer of the KV to a few commands."""
@@ -60,8 +57,10 @@ class Door:
         order, though they do not wait for each other."""
         if self._line is None:
             return await self.ask(lambda kv: script.run(kv, names, args))
-        with kv_errors():
+        try:
             return await script.ask(self._line, names, args, self._timeout)
+        except FAILURES as error:
+            raise ours(error) from error
 
     async def ping(self) -> None:
         """Raises Unavailable while the KV does not answer."""

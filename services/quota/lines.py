@@ -9,25 +9,30 @@ from collections.abc import Iterable
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common.logs import logger
 
-log = logger("quota")
-
 _LONGEST = 64
 
+Item = pb.ReserveItem | pb.SettleItem
+Result = pb.ReserveResult | pb.SettleResult
 
-def tell(
-    event: str,
-    items: Iterable[pb.ReserveItem | pb.SettleItem],
-    results: Iterable[pb.ReserveResult | pb.SettleResult],
-) -> None:
-    """One line for each item: ``event``, or ``event``_refused with the reason."""
-    everything = log.is_enabled_for(logging.DEBUG)
-    for item, result in zip(items, results, strict=True):
-        if not result.HasField("refusal"):
-            if everything:
-                log.debug(event, request_id=item.request_id, reservation_id=item.reservation_id)
-            continue
-        refusal = result.refusal
-        log.info(
+
+class ItemLog:
+    """Made when the log's level is set."""
+
+    def __init__(self) -> None:
+        self._log = logger("quota").bind()
+        self._everything = self._log.is_enabled_for(logging.DEBUG)
+
+    def tell(self, event: str, items: Iterable[Item], results: Iterable[Result]) -> None:
+        """One line for each item: ``event``, or ``event``_refused with the reason."""
+        for item, result in zip(items, results, strict=True):
+            if result.HasField("refusal"):
+                self._refused(event, item, result.refusal)
+            elif self._everything:
+                about = {"request_id": item.request_id, "reservation_id": item.reservation_id}
+                self._log.debug(event, **about)
+
+    def _refused(self, event: str, item: Item, refusal: pb.Refusal) -> None:
+        self._log.info(
             f"{event}_refused",
             request_id=item.request_id[:_LONGEST],
             reservation_id=item.reservation_id[:_LONGEST],

@@ -44,6 +44,7 @@ class QuotaService(rpc.QuotaServiceServicer):
         self._shares = Shares(store, prices, min_edges=min_edges, clock=clock)
         self._seen = seen
         self._clock = clock
+        self._lines = lines.ItemLog()
         self._leaving = False
 
     def leave(self) -> None:
@@ -117,7 +118,7 @@ class QuotaService(rpc.QuotaServiceServicer):
                 results.reserve(response.results.add(), ask, next(answers))
             else:
                 response.results.add(refusal=ask)
-        lines.tell("reserve", request.items, response.results)
+        self._lines.tell("reserve", request.items, response.results)
         return response
 
     async def CheckpointReservations(
@@ -166,7 +167,7 @@ class QuotaService(rpc.QuotaServiceServicer):
                 results.settle(told.add(), next(answers))
             else:
                 told.add(refusal=item)
-        lines.tell("settle", items, told)
+        self._lines.tell("settle", items, told)
 
     def _read(self, items: Sequence[Any], reader: Callable[..., Read]) -> list[Read]:
         """Each item as the ledger's word, or as the refusal of this item alone."""

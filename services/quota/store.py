@@ -1,7 +1,6 @@
 """The ledger: what changes money. One script call carries all items of one organisation."""
 
 import asyncio
-import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -73,11 +72,15 @@ class LedgerStore:
     ) -> tuple[list[Settled] | None, list[Granted | Refused]]:
         """In this order; None where the settles could not be booked, which does not touch the
         reserves. One script call where it is one organisation's."""
-        orgs = {item.owner.org for item in settles} | {item.owner.org for item in asks}
-        few = max(len(settles), len(asks)) <= _BATCH
-        if len(orgs) == 1 and settles and asks and few and not self._door.has_nodes:
-            with contextlib.suppress(Internal):  # who stumbled shows when they are asked apart
-                return await self._exchange(orgs.pop(), settles, asks)
+        few = 0 < len(settles) <= _BATCH and 0 < len(asks) <= _BATCH
+        if few and not self._door.has_nodes:
+            items: list[Settle | Reserve] = [*settles, *asks]
+            orgs = {item.owner.org for item in items}
+            try:
+                if len(orgs) == 1:
+                    return await self._exchange(orgs.pop(), settles, asks)
+            except Internal:
+                pass  # who stumbled shows when they are asked apart
         booking = asyncio.create_task(self.settle(settles))
         if self._door.has_nodes:
             await asyncio.wait((booking,))
