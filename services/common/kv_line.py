@@ -38,6 +38,13 @@ class KvLine:
         self._wire: _Wire | None = None
         self._dialing: asyncio.Task[_Wire] | None = None
 
+    @property
+    def known(self) -> set[str]:
+        """What callers have told the server on this connection, for them to note; nothing where
+        none is open."""
+        wire = self._wire
+        return set() if wire is None or wire.lost else wire.known
+
     async def ask(self, words: Words, seconds: float) -> Any:
         """The answer to one command, whose words are sent before this waits for anything where the
         connection is open. It is never repeated, and runs to its end though nobody waits for it any
@@ -83,6 +90,7 @@ class _Wire(asyncio.Protocol):
 
     def __init__(self, connection: Any, parse: Callable[[str], Exception], silence: float) -> None:
         self.lost = False
+        self.known: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._silence = silence
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()

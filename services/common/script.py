@@ -33,7 +33,12 @@ class Script:
     async def ask(
         self, line: KvLine, keys: Sequence[str], args: Sequence[str | int], seconds: float
     ) -> Any:
-        """The same over a server's line, each attempt within ``seconds``."""
+        """The same over a server's line, each attempt within ``seconds``. The first call on a
+        connection brings the text, so that none behind it overtakes it."""
+        if self._sha not in line.known:
+            found = await line.ask(("EVAL", self._text, len(keys), *keys, *args), seconds)
+            line.known.add(self._sha)
+            return found
         try:
             return await line.ask(("EVALSHA", self._sha, len(keys), *keys, *args), seconds)
         except NoScriptError:
