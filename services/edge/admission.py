@@ -52,13 +52,19 @@ class Admission:
 
     async def identify(self, exchange: Exchange) -> Caller:
         """Who presents the key. Raises ApiError 401, 429 for an address that guesses, 503."""
+        head = exchange.head
+        digest = head.credential if head is not None else ""
         try:
-            key = presented_key(exchange.headers)
-            digest = secret.digest(key)
-            principal = self._principals.known(digest)
+            principal = self._principals.known(digest) if digest else None
+            if principal is None:
+                key = presented_key(exchange.headers)
+                digest = secret.digest(key)
+                principal = self._principals.known(digest)
             if principal is None:
                 _require_well_formed(key)
                 principal = await self._principals.find(digest)
+            if head is not None:
+                head.credential = digest
         except errors.ApiError as error:
             raise self._counted(error, exchange.peer) from None
         except Unauthenticated:
@@ -168,9 +174,10 @@ def _require_well_formed(key: str) -> None:
 def _require_decision(result: quota_pb2.ReserveResult) -> None:
     """A skewed clock decides nothing; nor does a reservation that is over already. Raises
     Unavailable."""
-    if result.HasField("refusal") and result.refusal.reason in _UNDECIDED:
+    told = result.WhichOneof("outcome")
+    if told == "refusal" and result.refusal.reason in _UNDECIDED:
         raise Unavailable("the ledger cannot decide", reason=result.refusal.reason)
-    if result.HasField("grant") and result.grant.state not in _LIVE:
+    if told == "grant" and result.grant.state not in _LIVE:
         raise Unavailable("the reservation is over before it began")
 
 

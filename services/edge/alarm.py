@@ -35,7 +35,7 @@ class Alarm:
     def __enter__(self) -> Self:
         if self.gone or self.refusal is not None:
             raise TimeoutError
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._task, self._cancelling, self._rung = task, task.cancelling(), False
         now = self._loop.time()

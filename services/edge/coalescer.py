@@ -22,13 +22,17 @@ class Coalescer(Generic[Item, Result]):
         self._most = most
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._flight: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, item: Item) -> Result:
         """The result for one item. Raises GatewayError."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
         if self._flight is None:
-            self._flight = asyncio.create_task(self._fly())
+            self._flight = loop.create_task(self._fly())
         return await future
 
     @property

@@ -59,6 +59,20 @@ def invalid(
     return ApiError(status, INVALID, code, message, param=param)
 
 
+def head_too_large() -> ApiError:
+    return ApiError(
+        431, INVALID, "request_header_fields_too_large", "The request's headers are too large."
+    )
+
+
+def too_slow() -> ApiError:
+    return ApiError(408, INVALID, "request_timeout", "The request did not arrive in time.")
+
+
+def overloaded() -> ApiError:
+    return ApiError(503, SERVER, "overloaded", "The gateway has too many connections.")
+
+
 def missing_key() -> ApiError:
     return ApiError(
         401,

@@ -12,6 +12,7 @@ from services.edge import errors
 from services.edge.cycle import CYCLE, Cycle, Header
 from services.edge.departure import DEPARTURE, Departure
 from services.edge.errors import ApiError, invalid
+from services.edge.heads import HEAD, Head
 
 BODY_STALL_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
@@ -40,6 +41,7 @@ class Exchange:
         self.gone = False
         self._receive = receive
         self._send = send
+        self.head: Head | None = scope.get(HEAD)
         self._departure: Departure | None = scope.get(DEPARTURE)
         self._on_gone: Callable[[], None] = _nothing
         self._watch: asyncio.Task[None] | None = None

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import httptools
 
 from services.common.ids import new_request_id
+from services.edge import errors
 from services.edge.connection import Connection
 from services.edge.departure import DEPARTURE, Departure
-from services.edge.errors import INVALID, SERVER, ApiError
+from services.edge.errors import INVALID, ApiError
 
 _NO_HTTP = "This is not a valid HTTP request."
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -62,7 +63,7 @@ class LimitedProtocol(Connection):
         super().connection_made(transport)
         self._departure = Departure(self.flow.resume_reading)
         if len(self.connections) > self.limits.connections:
-            self._refuse(_overloaded())
+            self._refuse(errors.overloaded())
         else:
             self._expect_within(self.limits.head_seconds)
 
@@ -76,6 +77,12 @@ class LimitedProtocol(Connection):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._left or self._at is _REQUEST:
+            data = self._repeated(data)
+            if self._left:
+                self._expect_within(self.limits.body_seconds)
+            if not data:
+                return
         self._unparsed += len(data)
         try:
             self._feed(data)
@@ -88,7 +95,9 @@ class LimitedProtocol(Connection):
             if self.cycle is None or self.cycle.response_complete:
                 self._expect_within(self.limits.head_seconds)
         elif self._unparsed > 2 * self.limits.head_bytes:
-            self._refuse(_too_large())  # a header, a trailer or a chunk's extension without an end
+            self._refuse(
+                errors.head_too_large()
+            )  # a header, a trailer or a chunk's extension without an end
         elif self._at is _HEAD:
             self._expect_within(self.limits.head_seconds)
         else:
@@ -134,7 +143,7 @@ class LimitedProtocol(Connection):
         self.url += url
         self._head_bytes += len(url)
         if self._head_bytes > self.limits.head_bytes:
-            self._stop(_too_large())
+            self._stop(errors.head_too_large())
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._replaying:
@@ -145,7 +154,7 @@ class LimitedProtocol(Connection):
             headers.append((name.lower(), value))
         too_many = len(headers) > most.headers
         if too_many or size > most.header_bytes or self._head_bytes > most.head_bytes:
-            self._stop(_too_large())
+            self._stop(errors.head_too_large())
 
     def on_headers_complete(self) -> None:
         if self._replaying:
@@ -154,9 +163,7 @@ class LimitedProtocol(Connection):
         valid = len(hosts) == 1 and _HOST.fullmatch(hosts[0])
         if not valid and (hosts or self.parser.get_http_version() != "1.0"):
             self._stop(ApiError(400, INVALID, "bad_request", "Send one valid Host header."))
-        self._at = _BODY
-        self._unparsed = 0
-        self._expected()
+        self._begun()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -166,9 +173,17 @@ class LimitedProtocol(Connection):
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # says the parser, which leaves what follows to another protocol
+        self._whole()
+
+    def _begun(self) -> None:
+        self._at = _BODY
+        self._unparsed = 0
+        self._expected()
+
+    def _whole(self) -> None:
         self._at = _REQUEST
         self._expected()
-        super().on_message_complete()
+        super()._whole()
 
     def timeout_keep_alive_handler(self) -> None:
         if self._at is _REQUEST:
@@ -198,7 +213,7 @@ class LimitedProtocol(Connection):
         elif self._at is _BODY and self.cycle.response_started:
             self.transport.abort()
         else:
-            self._refuse(_too_slow())
+            self._refuse(errors.too_slow())
 
     def _refuse(self, error: ApiError) -> None:
         if self.transport.is_closing():
@@ -221,17 +236,3 @@ class LimitedProtocol(Connection):
 
 class _Stop(Exception):
     pass
-
-
-def _too_large() -> ApiError:
-    return ApiError(
-        431, INVALID, "request_header_fields_too_large", "The request's headers are too large."
-    )
-
-
-def _too_slow() -> ApiError:
-    return ApiError(408, INVALID, "request_timeout", "The request did not arrive in time.")
-
-
-def _overloaded() -> ApiError:
-    return ApiError(503, SERVER, "overloaded", "The gateway has too many connections.")

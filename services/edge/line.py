@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 
 from services.common.errors import Unanswered, from_rpc
+from services.edge.alarm import Alarm
 
 LIFE_SECONDS = 20.0
 """A stream's replica may be one of several, and its connection is closed one day: a server leaves
@@ -41,6 +42,8 @@ class Line(Generic[Asked, Answer]):
         self._busy = False
         self._born = self._used = self._not_before = 0.0
         self._look: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._alarm: Alarm | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     async def __call__(
@@ -52,13 +55,17 @@ class Line(Generic[Asked, Answer]):
         wait_for_ready: bool | None = None,
     ) -> Answer:
         """The answer. Raises grpc.aio.AioRpcError."""
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + (timeout or LIFE_SECONDS)
-        if not (wait_for_ready or self._busy or loop.time() < self._not_before):
+        loop = self._loop
+        if loop is None or self._alarm is None:
+            loop, self._alarm = asyncio.get_running_loop(), Alarm()
+            self._loop = loop
+        now, seconds = loop.time(), timeout or LIFE_SECONDS
+        ends = now + seconds
+        if not (wait_for_ready or self._busy or now < self._not_before):
             self._busy = True
             try:
-                async with asyncio.timeout_at(ends):
-                    answer = await self._exchange(request, metadata, loop)
+                with self._alarm.armed(seconds):
+                    answer = await self._exchange(request, metadata, loop, now)
             except TimeoutError:
                 raise _late() from None
             finally:
@@ -73,10 +80,9 @@ class Line(Generic[Asked, Answer]):
         )
 
     async def _exchange(
-        self, request: Asked, metadata: object, loop: asyncio.AbstractEventLoop
+        self, request: Asked, metadata: object, loop: asyncio.AbstractEventLoop, now: float
     ) -> Answer | None:
         """The answer; None where the stream ended without one."""
-        now = loop.time()
         if self._stream is not None and now - self._born > LIFE_SECONDS:
             self._end()
         stream = self._stream

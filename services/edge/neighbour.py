@@ -46,16 +46,16 @@ class LocalStream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Any] | None = None
         self._lost = False
+        self._loop = asyncio.get_running_loop()
 
     async def write(self, request: Any) -> None:
         """Raises asyncio.InvalidStateError where nobody is there (any more)."""
         if self._transport is None:
-            loop = asyncio.get_running_loop()
             with contextlib.suppress(OSError):
-                await loop.create_unix_connection(lambda: self, self._path)
+                await self._loop.create_unix_connection(lambda: self, self._path)
         if self._transport is None or self._lost:
             raise asyncio.InvalidStateError("nobody listens there")
-        self._answer = asyncio.get_running_loop().create_future()
+        self._answer = self._loop.create_future()
         hello, self._hello = self._hello, b""
         self._transport.write(hello + frame(ASK, request.SerializeToString()))
 
