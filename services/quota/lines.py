@@ -4,7 +4,6 @@ Refusals at ``info``; what was admitted and booked at ``debug``, since the journ
 """
 
 import logging
-from collections.abc import Iterable
 
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common.logs import logger
@@ -22,16 +21,14 @@ class ItemLog:
         self._log = logger("quota").bind()
         self._everything = self._log.is_enabled_for(logging.DEBUG)
 
-    def tell(self, event: str, items: Iterable[Item], results: Iterable[Result]) -> None:
-        """One line for each item: ``event``, or ``event``_refused with the reason."""
-        for item, result in zip(items, results, strict=True):
-            if result.HasField("refusal"):
-                self._refused(event, item, result.refusal)
-            elif self._everything:
+    def tell(self, event: str, item: Item, result: Result) -> None:
+        """One line: ``event``, or ``event``_refused with the reason."""
+        if not result.HasField("refusal"):
+            if self._everything:
                 about = {"request_id": item.request_id, "reservation_id": item.reservation_id}
                 self._log.debug(event, **about)
-
-    def _refused(self, event: str, item: Item, refusal: pb.Refusal) -> None:
+            return
+        refusal = result.refusal
         self._log.info(
             f"{event}_refused",
             request_id=item.request_id[:_LONGEST],

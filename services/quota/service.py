@@ -72,7 +72,7 @@ class QuotaService(rpc.QuotaServiceServicer):
     async def SettleReservations(
         self, request: pb.SettleReservationsRequest, context: Context
     ) -> pb.SettleReservationsResponse:
-        return await self._settle(request.items)
+        return await self._settle(request)
 
     async def StreamSettleReservations(
         self, requests: AsyncIterator[pb.StreamSettleReservationsRequest], context: Context
@@ -84,7 +84,7 @@ class QuotaService(rpc.QuotaServiceServicer):
         self, request: pb.StreamSettleReservationsRequest
     ) -> pb.SettleReservationsResponse:
         """The answer to one request of a stream."""
-        answer = await self._settle(request.items)
+        answer = await self._settle(request)
         if self._leaving:
             answer.last = True
         return answer
@@ -92,34 +92,40 @@ class QuotaService(rpc.QuotaServiceServicer):
     async def _reserve(
         self, request: pb.ReserveQuotaRequest | pb.StreamReserveQuotaRequest
     ) -> pb.ReserveQuotaResponse:
-        read = self._read(request.items, wire.reserve)
+        items, settlements = _listed(request.items), _listed(request.settlements)
+        read = self._read(items, wire.reserve)
         asks = [ask for ask in read if isinstance(ask, Reserve)]
         for org in {ask.owner.org for ask in asks}:
             self._seen(org)
-        if not request.settlements or len(request.settlements) > MAX_ITEMS:
-            return self._admitted(request, read, await self._store.reserve(asks) if asks else [])
-        along = self._read(request.settlements, wire.settle)
+        response = pb.ReserveQuotaResponse()
+        if not settlements or len(settlements) > MAX_ITEMS:
+            answers = await self._store.reserve(asks) if asks else []
+            self._admitted(response.results, items, read, answers)
+            return response
+        along = self._read(settlements, wire.settle)
         settles = [item for item in along if isinstance(item, Settle)]
         booked, answers = await self._store.settle_and_reserve(settles, asks)
-        response = self._admitted(request, read, answers)
+        self._admitted(response.results, items, read, answers)
         if booked is not None:
-            self._booked(response.settlement_results, request.settlements, along, booked)
+            self._booked(response.settlement_results, settlements, along, booked)
         return response
 
     def _admitted(
         self,
-        request: pb.ReserveQuotaRequest | pb.StreamReserveQuotaRequest,
+        told: Any,
+        items: Sequence[pb.ReserveItem],
         read: Sequence[Read],
         found: Sequence[Granted | Refused],
-    ) -> pb.ReserveQuotaResponse:
-        response, answers = pb.ReserveQuotaResponse(), iter(found)
-        for ask in read:
+    ) -> None:
+        """Fills in ``told``, the results in a response."""
+        answers = iter(found)
+        for item, ask in zip(items, read, strict=True):
+            result = told.add()
             if isinstance(ask, Reserve):
-                results.reserve(response.results.add(), ask, next(answers))
+                results.reserve(result, ask, next(answers))
             else:
-                response.results.add(refusal=ask)
-        self._lines.tell("reserve", request.items, response.results)
-        return response
+                result.refusal.CopyFrom(ask)
+            self._lines.tell("reserve", item, result)
 
     async def CheckpointReservations(
         self, request: pb.CheckpointReservationsRequest, context: Context
@@ -149,7 +155,10 @@ class QuotaService(rpc.QuotaServiceServicer):
             store_epoch="" if request.items else await self._store.epoch(),
         )
 
-    async def _settle(self, items: Sequence[pb.SettleItem]) -> pb.SettleReservationsResponse:
+    async def _settle(
+        self, request: pb.SettleReservationsRequest | pb.StreamSettleReservationsRequest
+    ) -> pb.SettleReservationsResponse:
+        items = _listed(request.items)
         read = self._read(items, wire.settle)
         settles = [item for item in read if isinstance(item, Settle)]
         response = pb.SettleReservationsResponse()
@@ -158,16 +167,21 @@ class QuotaService(rpc.QuotaServiceServicer):
         return response
 
     def _booked(
-        self, told: Any, items: Sequence[pb.SettleItem], read: Sequence[Read], found: list[Settled]
+        self,
+        told: Any,
+        items: Sequence[pb.SettleItem],
+        read: Sequence[Read],
+        found: Sequence[Settled],
     ) -> None:
         """Fills in ``told``, the results in a response."""
         answers = iter(found)
-        for item in read:
-            if isinstance(item, Settle):
-                results.settle(told.add(), next(answers))
+        for item, settle in zip(items, read, strict=True):
+            result = told.add()
+            if isinstance(settle, Settle):
+                results.settle(result, next(answers))
             else:
-                told.add(refusal=item)
-        self._lines.tell("settle", items, told)
+                result.refusal.CopyFrom(settle)
+            self._lines.tell("settle", item, result)
 
     def _read(self, items: Sequence[Any], reader: Callable[..., Read]) -> list[Read]:
         """Each item as the ledger's word, or as the refusal of this item alone."""
@@ -184,6 +198,12 @@ class QuotaService(rpc.QuotaServiceServicer):
             except Unpriced as error:
                 found.append(pb.Refusal(reason="MODEL_NOT_PRICED", message=str(error)))
         return found
+
+
+def _listed(items: Any) -> list[Any]:
+    """A message's items, or one too many: its own way of going over them ends with an exception."""
+    found: list[Any] = items[: MAX_ITEMS + 1]
+    return found
 
 
 def _bounded(field: str, items: Sequence[Any]) -> None:
