@@ -109,6 +109,7 @@ class _Wire(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def send(self, words: Words, seconds: float) -> asyncio.Future[Any]:
+        packed = hiredis.pack_command(words)
         answer: asyncio.Future[Any] = self._loop.create_future()
         if self._tick is None:
             self._looked = self._loop.time()
@@ -116,7 +117,7 @@ class _Wire(asyncio.Protocol):
         if not self._waiting:
             self._heard = self._now
         self._waiting.append((answer, self._now + seconds))
-        self._transport.write(hiredis.pack_command(words))
+        self._transport.write(packed)
         return answer
 
     def close(self) -> None:

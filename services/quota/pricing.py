@@ -3,7 +3,7 @@
 Pure. Prices are what :mod:`services.quota.prices` makes of the price data and the catalog.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 PICO_PER_NANO = 1_000
@@ -48,13 +48,17 @@ class Price:
     request: int = 0
     extra: int = 0
     prices_output: bool = True
+    flat: Rates | None = field(init=False)
+    """The rates of a price with one band."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flat", self.bands[0][1] if len(self.bands) == 1 else None)
 
     def rates(self, input_tokens: int) -> Rates:
         found = self.bands[0][1]
-        if len(self.bands) > 1:
-            for start, rates in self.bands[1:]:
-                if input_tokens > start:
-                    found = rates
+        for start, rates in self.bands[1:]:
+            if input_tokens > start:
+                found = rates
         return found
 
 
@@ -77,7 +81,7 @@ def charge(price: Price, used: Tokens) -> int:
     """Nano-USD of what was used. Parts that are larger than their total count as the total; audio
     that may be cached, too, counts as audio."""
     tokens, cached, written, audio, output, reasoning, spoken, extra = used
-    rates = price.rates(tokens)
+    rates = price.flat or price.rates(tokens)
     audio = min(audio, tokens) if audio and rates.audio != rates.input else 0
     if cached > tokens - audio:
         cached = tokens - audio
@@ -102,8 +106,6 @@ def charge(price: Price, used: Tokens) -> int:
 
 def dearest(price: Price, input_tokens: int) -> Rates:
     """The highest rate of each kind among the bands that so many input tokens can reach."""
-    if len(price.bands) == 1:
-        return price.bands[0][1]
     reachable = [rates for start, rates in price.bands if start == 0 or input_tokens > start]
     return Rates(*map(max, zip(*reachable, strict=True)))
 
@@ -112,7 +114,7 @@ def bound(price: Price, most: Tokens) -> Bound:
     """The most a request can cost whose input is at most ``most``: no discount for cached input, no
     tier cheaper than the dearest one it can reach. Output and reasoning cost the dearer of both."""
     tokens, _, _, audio, _, _, spoken, extra = most
-    text, cached, written, heard, output, reasoning, said = dearest(price, tokens)
+    text, cached, written, heard, output, reasoning, said = price.flat or dearest(price, tokens)
     text = max(text, cached, written)
     audio = min(audio, tokens) if audio else 0
     return Bound(

@@ -46,7 +46,8 @@ def reserve(item: pb.ReserveItem, prices: PriceBook, now_ms: int) -> Reserve:
     if not 0 <= least <= most.output:
         raise InvalidField("min_output_tokens", "must be between 0 and bound.output_tokens")
     price = prices.ceiling(model, item.service_tier, now_ms)
-    _priced_output(price, model, most, prices)
+    if most.output and not price.prices_output:
+        raise prices.unpriced(model)
     return Reserve(
         rid,
         fingerprint,
@@ -213,8 +214,3 @@ def _month_fits(month: str, day: int) -> bool:
     if not is_month(month):
         return False
     return not day or abs(number(month) - number(month_of(day * _DAY_MS))) <= 1
-
-
-def _priced_output(price: pricing.Price, model: str, most: Tokens, prices: PriceBook) -> None:
-    if most.output and not price.prices_output:
-        raise prices.unpriced(model)
