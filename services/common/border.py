@@ -20,7 +20,7 @@ from services.common.errors import (
     to_status,
 )
 from services.common.logs import logger
-from services.common.metrics import RpcMetrics
+from services.common.metrics import Calls, RpcMetrics
 
 log = logger("border")
 
@@ -71,29 +71,11 @@ class Border(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
-    def around(self, method: str, inner: Callable[[Any], Awaitable[Any]]) -> Any:
-        """The border around what answers each request of a stream that no gRPC server calls; as a
-        stream-stream handler. Each request is counted as a call of its own."""
+    def around(self, method: str, inner: Callable[[Any], Awaitable[Any]], made: Any) -> Around:
+        """The border around what answers each request of a stream that no gRPC server calls.
+        ``made`` is the requests' class."""
         trust = self._trust.get(_service(method), ADMIN)
-        calls = self._metrics.of(method)
-
-        async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            try:
-                await self._admit(trust, context)
-                async for request in requests:
-                    began = calls.begin()
-                    try:
-                        answer = await inner(request)
-                    finally:
-                        calls.end(began)
-                    calls.succeed()
-                    yield answer
-            except Exception as error:
-                await self._fail(method, error, context)
-            finally:
-                structlog.contextvars.unbind_contextvars("request_id")
-
-        return call
+        return Around(self, method, trust, inner, made, self._metrics.of(method))
 
     def _wrap(self, method: str, trust: str, inner: Any) -> Handler:
         calls = self._metrics.of(method)
@@ -101,13 +83,13 @@ class Border(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             began = calls.begin()
             try:
-                await self._admit(trust, context)
+                await self.admit(trust, context)
                 answer = await inner(request, context)
                 calls.succeed()
                 log.debug("rpc", method=method)
                 return answer
             except Exception as error:
-                await self._fail(method, error, context)
+                await self.fail(method, error, context)
             finally:
                 calls.end(began)
                 structlog.contextvars.unbind_contextvars("request_id")
@@ -134,20 +116,21 @@ class Border(grpc.aio.ServerInterceptor):
                     began = None
 
             try:
-                await self._admit(trust, context)
+                await self.admit(trust, context)
                 async for answer in inner(arriving(), context):
                     calls.succeed()
                     ended()
                     yield answer
             except Exception as error:
-                await self._fail(method, error, context)
+                await self.fail(method, error, context)
             finally:
                 ended()
                 structlog.contextvars.unbind_contextvars("request_id")
 
         return call
 
-    async def _admit(self, trust: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    async def admit(self, trust: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Raises GatewayError for a caller that may not."""
         metadata = {
             str(key): value if isinstance(value, str) else value.decode("latin-1")
             for key, value in context.invocation_metadata() or ()
@@ -161,9 +144,10 @@ class Border(grpc.aio.ServerInterceptor):
             raise PermissionDenied("This RPC is for the gateway's own processes")
         caller.set(found)
 
-    async def _fail(
+    async def fail(
         self, method: str, error: Exception, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
+        """Ends the call with what the error is to its caller."""
         if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
             raise error
         if not isinstance(error, GatewayError):
@@ -187,6 +171,49 @@ class Border(grpc.aio.ServerInterceptor):
             # Our refusals are final for this attempt: gRPC must not repeat them by itself.
             (*status.trailing_metadata, ("grpc-retry-pushback-ms", "-1")),
         )
+
+
+class Around:
+    """One stream-stream RPC by bytes; each request is counted as a call of its own."""
+
+    def __init__(
+        self,
+        border: Border,
+        method: str,
+        trust: str,
+        inner: Callable[[Any], Awaitable[Any]],
+        made: Any,
+        calls: Calls,
+    ) -> None:
+        self._border = border
+        self._method = method
+        self._trust = trust
+        self._inner = inner
+        self._made = made
+        self._calls = calls
+
+    async def admit(self, context: Any) -> bool:
+        """Whether the caller may send requests; else the call has ended."""
+        try:
+            await self._border.admit(self._trust, context)
+        except Exception as error:
+            await self._border.fail(self._method, error, context)
+            return False
+        return True
+
+    async def answer(self, request: bytes, context: Any) -> bytes | None:
+        """The answer; None where the call has ended without one."""
+        began = self._calls.begin()
+        try:
+            answer = await self._inner(self._made.FromString(request))
+        except Exception as error:
+            await self._border.fail(self._method, error, context)
+            return None
+        finally:
+            self._calls.end(began)
+        self._calls.succeed()
+        encoded: bytes = answer.SerializeToString()
+        return encoded
 
 
 def _service(method: str) -> str:

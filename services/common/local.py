@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import grpc
 
@@ -35,12 +35,14 @@ _MOST_WAITING = 16
 _LIFE_SECONDS = 60.0
 
 
-class Method(NamedTuple):
-    """``handler`` answers requests with answers, as a gRPC servicer's method does, its border
-    included; ``request`` is their class."""
+class Handler(Protocol):
+    """A gRPC servicer's stream-stream method by bytes, its border included."""
 
-    handler: Callable[[AsyncIterator[Any], Any], AsyncIterator[Any]]
-    request: Any
+    async def admit(self, context: Any) -> bool:
+        """Whether the caller may ask; else it has been told why not."""
+
+    async def answer(self, request: bytes, context: Any) -> bytes | None:
+        """None where the caller has been told why there is none."""
 
 
 def frame(kind: int, content: bytes) -> bytes:
@@ -73,7 +75,7 @@ class Frames:
 class LocalServer:
     """``methods`` by their full names, listening at ``path``."""
 
-    def __init__(self, path: str, methods: Mapping[str, Method]) -> None:
+    def __init__(self, path: str, methods: Mapping[str, Handler]) -> None:
         self._path = Path(path)
         self._methods = methods
         self._streams: set[_Stream] = set()
@@ -127,7 +129,7 @@ class _Context:
 class _Stream(asyncio.Protocol):
     """One caller."""
 
-    def __init__(self, methods: Mapping[str, Method], streams: set["_Stream"]) -> None:
+    def __init__(self, methods: Mapping[str, Handler], streams: set["_Stream"]) -> None:
         self._methods = methods
         self._streams = streams
         self._frames = Frames()
@@ -170,21 +172,24 @@ class _Stream(asyncio.Protocol):
 
     async def _serve(self, hello: bytes) -> None:
         name, _, credential = hello.decode("latin-1").partition("\n")
-        method = self._methods.get(name)
-        if method is not None:
-            context = _Context(credential, self._failed)
-            async for answer in method.handler(self._requests(method.request), context):
-                self._transport.write(frame(ANSWER, answer.SerializeToString()))
+        context = _Context(credential, self._failed)
+        handler = self._methods.get(name)
+        if handler is not None and await handler.admit(context):
+            while (request := await self._next()) is not None:
+                answer = await handler.answer(request, context)
+                if answer is None:
+                    break
+                self._transport.write(frame(ANSWER, answer))
         self._transport.close()
 
-    async def _requests(self, made: Any) -> AsyncIterator[Any]:
-        while True:
-            while self._asked:
-                yield made.FromString(self._asked.popleft())
+    async def _next(self) -> bytes | None:
+        """The next request; None when no more will come."""
+        while not self._asked:
             if self._ended:
-                return
+                return None
             self._more = self._loop.create_future()
             await self._more
+        return self._asked.popleft()
 
     def _failed(self, status: bytes) -> None:
         self._transport.write(frame(FAILED, status))

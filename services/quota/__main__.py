@@ -14,7 +14,7 @@ from services.common.access import Access
 from services.common.border import ADMIN, HOT, REFLECTION, Border
 from services.common.idempotency import Idempotency
 from services.common.kv import Kv, open_kv, require_fit
-from services.common.local import SUFFIX, LocalServer, Method
+from services.common.local import SUFFIX, LocalServer
 from services.common.logins import LoginWatch
 from services.common.process import run, until_signal
 from services.common.serve import Server
@@ -144,8 +144,8 @@ async def _near(addresses: Sequence[str], border: Border, hot: QuotaService) -> 
         f"/{HOT_SERVICE}/StreamSettleReservations",
     )
     methods = {
-        reserve: Method(border.around(reserve, hot.reserve_next), pb.StreamReserveQuotaRequest),
-        settle: Method(border.around(settle, hot.settle_next), pb.StreamSettleReservationsRequest),
+        reserve: border.around(reserve, hot.reserve_next, pb.StreamReserveQuotaRequest),
+        settle: border.around(settle, hot.settle_next, pb.StreamSettleReservationsRequest),
     }
     paths = [a.removeprefix("unix:") for a in addresses if a.startswith("unix:")]
     servers = [LocalServer(f"{path}{SUFFIX}", methods) for path in paths]

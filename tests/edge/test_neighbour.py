@@ -22,7 +22,7 @@ from services.common.errors import (
     Unauthenticated,
     Unavailable,
 )
-from services.common.local import ANSWER, ASK, FAILED, HELLO, Frames, LocalServer, Method, frame
+from services.common.local import ANSWER, ASK, FAILED, HELLO, Frames, LocalServer, frame
 from services.common.metrics import RpcMetrics
 from services.edge import clients, line
 from services.edge.clients import QuotaClient
@@ -70,17 +70,18 @@ class Quota:
         self.metrics = RpcMetrics(CollectorRegistry())
         access = Access(None, admin_key="a" * 40, service_token=TOKEN)  # type: ignore[arg-type]
         border = Border(access, self.metrics, {SERVICE: HOT})
-        self.guarded = border.around(NAME, self.answer)
-        self.server = LocalServer(
-            socket, {NAME: Method(self.answers, pb.StreamReserveQuotaRequest)}
-        )
+        self.handler = border.around(NAME, self._answered, pb.StreamReserveQuotaRequest)
+        self.server = LocalServer(socket, {NAME: self})
 
-    async def answers(self, requests: Any, context: Any) -> AsyncIterator[pb.ReserveQuotaResponse]:
-        self.opened += 1
-        async for answer in self.guarded(requests, context):
-            yield answer
+    async def admit(self, context: Any) -> bool:
+        admitted = await self.handler.admit(context)
+        self.opened += admitted
+        return admitted
 
-    async def answer(self, request: pb.StreamReserveQuotaRequest) -> pb.ReserveQuotaResponse:
+    async def answer(self, request: bytes, context: Any) -> bytes | None:
+        return await self.handler.answer(request, context)
+
+    async def _answered(self, request: pb.StreamReserveQuotaRequest) -> pb.ReserveQuotaResponse:
         self.heard += 1
         if self.error is not None:
             raise self.error
