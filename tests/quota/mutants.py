@@ -23,28 +23,30 @@ MUTANTS = (
     Mutant(
         "the first owner is charged for all",
         "settle",
-        "local o, h = owners[owner]",
-        "local o, h = owners[1]",
+        "local o, text = owners[number]",
+        "local o, text = owners[1]",
     ),
-    Mutant("the first month pays for all", "settle", "month = months[month]", "month = months[1]"),
-    Mutant("rates are not written", "reserve", "          rated_scopes[counted[i]] = true\n", ""),
+    Mutant(
+        "the first month pays for all", "settle", "= behind, months[month],", "= behind, months[1],"
+    ),
+    Mutant("rates are not written", "rates", "          counted[i].rated = true\n", ""),
     Mutant(
         "the batch's last item alone corrects the rate",
         "settle",
-        "for n = 1, #b.again do used",
-        "for n = #b.again, #b.again do used",
+        "      used = math.max(0, used + again[n] * MINUTE)",
+        "      used = math.max(0, match(state, '^%d+') + again[n] * MINUTE)",
     ),
     Mutant(
         "a limit of concurrency alone is none",
         "reserve",
-        "or c.rpm or c.tpm or c.concurrency",
-        "or c.rpm or c.tpm",
+        "found or c[4] or c[5] or c[6]",
+        "found or c[4] or c[5]",
     ),
     Mutant(
         "a retry holds twice",
         "reserve",
-        "if holds[key] then return dup",
-        "if false then return dup",
+        "if holds[key] then\n    local old",
+        "if false then\n    local old",
     ),
     Mutant("any fingerprint will do", "reserve", "if old.fingerprint ~= fingerprint", "if false"),
     Mutant("clocks may differ", "reserve", "> skew then", "> skew * 1000 then"),
@@ -64,14 +66,14 @@ MUTANTS = (
     Mutant(
         "what is held is not counted",
         "limits",
-        "if s.spent + s.held - own + asked > limit",
-        "if s.spent + asked > limit",
+        "if spent + held - own + asked > limit",
+        "if spent + asked > limit",
     ),
     Mutant(
         "the last nano-dollar is refused",
         "limits",
-        "if s.spent + s.held - own + asked > limit",
-        "if s.spent + s.held - own + asked >= limit",
+        "if spent + held - own + asked > limit",
+        "if spent + held - own + asked >= limit",
     ),
     Mutant(
         "one nano-dollar too many",
@@ -82,7 +84,7 @@ MUTANTS = (
     Mutant(
         "held is called exhausted",
         "limits",
-        "local exhausted = s.spent + asked > limit",
+        "local exhausted = spent + asked > limit",
         "local exhausted = true",
     ),
     Mutant(
@@ -92,38 +94,32 @@ MUTANTS = (
         "(not exhausted)",
     ),
     Mutant(
-        "a reset does nothing",
-        "limits",
-        "(v[1] or 0) - (v[3] or 0)",
-        "(v[1] or 0) + 0",
+        "a reset does nothing", "counters", "(old[4] or 0) - (old[3] or 0)", "(old[4] or 0) + 0"
     ),
     Mutant(
         "the batch does not see itself",
-        "limits",
-        "    scopes[name] = found\n",
-        "    scopes[name .. tostring(found)] = found\n",
+        "counters",
+        "  local found = sheets[key]\n",
+        "  local found = nil\n",
     ),
     Mutant("where all fits, the batch does not see itself", "limits", "s.free - more", "s.free"),
-    Mutant("where all fits, the key has no limit", "reserve", "held > api_key.free or ", ""),
-    Mutant("where all fits, the user has no limit", "reserve", "held > user.free or ", ""),
-    Mutant("where all fits, there is no limit", "reserve", " or held > org.free", ""),
+    Mutant("where all fits, the key has no limit", "reserve", "held > counted[1].free or ", ""),
+    Mutant("where all fits, the user has no limit", "reserve", "held > counted[2].free or ", ""),
+    Mutant("where all fits, there is no limit", "reserve", " or held > counted[3].free", ""),
     Mutant("a batch's own holds are unknown to it", "reserve", "  holds[key] = text\n", ""),
     Mutant("a batch's own outcomes are unknown to it", "settle", "  holds[key] = text\n", ""),
     Mutant(
-        "concurrency is not counted",
-        "reserve",
-        "take(o.counted, held, 1)",
-        "take(o.counted, held, 0)",
+        "concurrency is not counted", "reserve", "take(counted, held, 1)", "take(counted, held, 0)"
     ),
-    Mutant("cost is rounded down", "limits", "math.ceil((p.fixed_rest", "math.floor((p.fixed_rest"),
-    Mutant("the rest is lost", "limits", "(p.fixed_rest + n * p.price_rest)", "(p.fixed_rest)"),
+    Mutant("cost is rounded down", "limits", "math.ceil((fixed_rest", "math.floor((fixed_rest"),
+    Mutant("the rest is lost", "limits", "(fixed_rest + n * price_rest)", "(fixed_rest)"),
     Mutant(
         "a token more than affordable", "limits", "do n = n - 1 end", "do n = n - 1 end n = n + 1"
     ),
     Mutant(
         "a token less than affordable",
         "limits",
-        "while n < want and cost(p, n + 1) <= left do n = n + 1 end",
+        "while n < want and cost(n + 1, ...) <= left do n = n + 1 end",
         "",
     ),
     Mutant(
@@ -143,49 +139,47 @@ MUTANTS = (
     Mutant(
         "suspended users spend",
         "limits",
-        "if user.status ~= 'active' then return 'SUSPENDED', 'user' end",
+        "if user[1] ~= 'active' then return 'SUSPENDED', 2 end",
         "",
     ),
     Mutant(
         "suspended organisations spend",
         "limits",
-        "if org.status ~= 'active' then return 'SUSPENDED', 'org' end",
+        "if org[1] ~= 'active' then return 'SUSPENDED', 3 end",
         "",
     ),
-    Mutant("expired keys live on", "limits", "(key.expires and key.expires <= now)", "false"),
-    Mutant("deleted users spend", "limits", "or not user.status", ""),
+    Mutant("expired keys live on", "limits", "(key[7] and key[7] + 0 <= now)", "false"),
+    Mutant("deleted users spend", "limits", "or not user[1]", ""),
     Mutant(
         "the key's models are not read",
-        "reserve",
+        "models",
         "for i = 1, 3 do\n    if not allowed",
         "for i = 2, 3 do\n    if not allowed",
     ),
     Mutant(
-        "a pattern need not end", "reserve", "and string.sub(name, #name - #rest + 1) == rest", ""
+        "a pattern need not end", "models", "and string.sub(name, #name - #rest + 1) == rest", ""
     ),
     Mutant(
         "requests per minute are not counted",
-        "reserve",
+        "rates",
         "used = used + asked[r] * MINUTE",
         "used = used + (r - 1) * asked[r] * MINUTE",
     ),
-    Mutant("rates do not leak", "reserve", "math.max(0, now - tonumber(t)) * limit", "0"),
+    Mutant("rates do not leak", "rates", "math.max(0, now - tonumber(t)) * limit", "0"),
     Mutant(
         "a refusal counts for the rate",
         "reserve",
-        "tightest, limited = rates(o, rated, false)",
-        "tightest, limited = rates(o, rated, true)",
+        "tightest, limited = rates(configured, counted, rated, false)",
+        "tightest, limited = rates(configured, counted, rated, true)",
     ),
-    Mutant(
-        "one more at a time", "reserve", "counted[i].running >= most", "counted[i].running > most"
-    ),
+    Mutant("one more at a time", "rates", "running >= most", "running > most"),
     Mutant(
         "the key's last use is not noted",
         "reserve",
         "call('HSET', o.config, 'last_used', int(minute))",
         "",
     ),
-    Mutant("no lease", "reserve", "now + ARGV[1]", "now"),
+    Mutant("no lease", "reserve", "now + ARGV[a + 1]", "now"),
     Mutant(
         "the input is forgotten",
         "reserve",
@@ -203,14 +197,14 @@ MUTANTS = (
     Mutant(
         "an extension has no limit",
         "checkpoint",
-        "local out = largest(p, left,",
-        "local out = largest(p, math.huge,",
+        "  if out <= h.out then",
+        "  out = tonumber(ARGV[a + 6])\n  if out <= h.out then",
     ),
     Mutant(
         "an extension counts itself twice",
         "checkpoint",
-        "cost(p, h.out + 1), h.held)",
-        "cost(p, h.out + 1), 0)",
+        "affordable(configured, counted, h.held,",
+        "affordable(configured, counted, 0,",
     ),
     Mutant(
         "an extension is not in the journal", "checkpoint", "journal(KEYS[4]", "tostring(KEYS[4]"
@@ -218,151 +212,141 @@ MUTANTS = (
     Mutant(
         "revoked streams run on",
         "checkpoint",
-        "local reason, name = barred(configured, now)",
-        "local reason, name",
+        "local reason, whose = barred(configured, now)",
+        "local reason, whose",
     ),
     Mutant(
         "settled twice, charged twice",
         "settle",
-        "if h.state == 'settled' or h.state == 'released'",
-        "if h.state == 'released'",
+        "if before == 'settled' or before == 'released'",
+        "if before == 'released'",
     ),
     Mutant(
         "a late settle charges in full",
         "settle",
-        "spent, requests, model = charged - h.charged",
-        "spent, requests, model = charged",
+        "spent, requests, its_model = charged - its_charged",
+        "spent, requests, its_model = charged",
     ),
     Mutant(
         "a late settle counts a second request",
         "settle",
-        "charged - h.charged, requests - 1",
-        "charged - h.charged, requests",
+        "charged - its_charged, requests - 1",
+        "charged - its_charged, requests",
     ),
     Mutant(
-        "a late settle counts tokens twice", "settle", "counted = difference(tokens, h.tokens)", ""
+        "a late settle counts tokens twice", "settle", "    counted = table.concat(counts, ' ')", ""
     ),
-    Mutant("the hold stays", "settle", "    held = -h.held\n", ""),
-    Mutant("the running request stays", "settle", "b.ended = b.ended + 1", ""),
+    Mutant("the hold stays", "settle", "freed, r[1] = -held, r[1] - 1", "r[1] = r[1] - 1"),
+    Mutant("the running request stays", "settle", "freed, r[1] = -held, r[1] - 1", "freed = -held"),
     Mutant(
         "expiry before the lease ends",
         "settle",
-        "i.id .. o.lease) or 0) > now then",
-        "i.id .. o.lease) or 0) > now + 60000 then",
+        "id .. o.lease) or 0) > now then",
+        "id .. o.lease) or 0) > now + 60000 then",
     ),
     Mutant(
         "expiry at the very end of the lease is early",
         "settle",
-        "i.id .. o.lease) or 0) > now then",
-        "i.id .. o.lease) or 0) >= now then",
+        "id .. o.lease) or 0) > now then",
+        "id .. o.lease) or 0) >= now then",
     ),
-    Mutant("expiry charges the whole hold", "settle", "math.min(h.cost, h.held)", "h.held"),
-    Mutant("expiry charges beyond the hold", "settle", "math.min(h.cost, h.held)", "h.cost + 0"),
-    Mutant("the replay window never ends", "settle", "now - i.admit > keep", "false"),
+    Mutant("expiry charges the whole hold", "settle", "math.min(cost_so_far, most)", "most"),
+    Mutant(
+        "expiry charges beyond the hold", "settle", "math.min(cost_so_far, most)", "cost_so_far + 0"
+    ),
+    Mutant("the replay window never ends", "settle", "now - admit > keep", "false"),
     Mutant(
         "fail-open has the short window",
         "settle",
-        "tonumber(i.grace and ARGV[2] or ARGV[1])",
-        "tonumber(ARGV[1])",
+        "tonumber(grace and keep_long_ms or keep_ms)",
+        "tonumber(keep_ms)",
     ),
-    Mutant("outcomes are kept too short", "settle", "long and ARGV[2] or ARGV[1]", "1000"),
+    Mutant("outcomes are kept too short", "settle", "long and keep_long_ms or keep_ms", "1000"),
     Mutant(
         "expired holds are kept too short",
         "settle",
-        "local long = i.grace or state == 'expired'",
-        "local long = i.grace",
+        "local long = grace or state == 'expired'",
+        "local long = grace",
     ),
     Mutant(
         "a release is charged",
         "settle",
-        "if i.kind == 'release' then return 0, NOTHING, 0 end",
-        "if i.kind == 'release' then return i.cost, NOTHING, 0 end",
+        "return 'released', 0, NOTHING, 0 end",
+        "return 'released', cost, NOTHING, 0 end",
     ),
     Mutant(
         "the user is not charged",
         "settle",
-        "book(KEYS[key + 1], user), book(KEYS[1])",
-        "book(KEYS[1]), book(KEYS[1])",
+        "{KEYS[key + 2], KEYS[key + 1], org_quota}",
+        "{KEYS[key + 2], org_quota, org_quota}",
     ),
     Mutant(
         "the wrong month pays",
         "settle",
-        "if h.month ~= month then return {'MONTH', h.state, 0, h.month} end",
+        "if its_month ~= month.name then return {'MONTH', before, 0, its_month} end",
         "",
     ),
-    Mutant("another owner settles", "settle", " or h.owner ~= o.name then", " then"),
-    Mutant("fail-open is not told apart", "settle", "(i.grace and charged or 0)\n", "0\n"),
-    Mutant("an overrun is silent", "settle", "(h and charged > h.held)", "(false)"),
+    Mutant("another owner settles", "settle", " or its_owner ~= o.name then", " then"),
+    Mutant("fail-open is not told apart", "settle", "(grace and charged or 0)\n", "0\n"),
     Mutant(
-        "an anomaly is charged in full",
+        "an overrun is silent",
         "settle",
-        "return odd and math.min(i.cost, most) or i.cost",
-        "return i.cost",
+        "if charged > most then",
+        "if not before and charged > most then",
     ),
+    Mutant("an anomaly is charged in full", "settle", "cost = math.min(cost, most)", ""),
     Mutant(
         "an anomaly has no limit when its hold is lost",
         "settle",
-        "(i.held > 0 and i.held or math.huge)",
-        "math.huge",
+        "math.min(cost, most)",
+        "math.min(cost, cost_so_far and most or math.huge)",
     ),
-    Mutant("the journal is not written", "settle", "    journal(KEYS[3],", "    tostring(KEYS[3],"),
+    Mutant("the journal is not written", "settle", "    journal(stream,", "    tostring(stream,"),
     Mutant(
         "the records are not written",
         "settle",
-        "m.records, names, r, 3, 6)",
-        "m.records, names, r, 4, 6)",
+        "names, old, r, 4, 7)",
+        "names, {old[2], old[3], old[4]}, r, 5, 7)",
     ),
     Mutant("records have no index", "settle", "call('ZADD', m.index, 0, name)", ""),
-    Mutant("two records are one", "settle", "before[f] + r[f]", "before[f]"),
-    Mutant("cached tokens are lost", "settle", "rare and 10 or 7", "7"),
+    Mutant(
+        "two records are one", "settle", "s[f] = s[f] + r[f]", "s[f] = s[f] ~= 0 and s[f] or r[f]"
+    ),
+    Mutant("cached tokens are lost", "settle", "and ALL or SETTLED", "and SETTLED or SETTLED"),
     Mutant(
         "a request ends once for each month of a batch",
-        "settle",
-        "t[1], b.ended = -b.ended, 0",
-        "t[1] = -b.ended",
+        "counters",
+        "  sheets = {}\n",
+        "  for _, s in pairs(sheets) do for f = 2, 11 do s[f] = 0 end end\n",
     ),
     Mutant(
-        "the ranking is not written",
-        "settle",
-        "call('ZINCRBY', m.by_cost, int(t[3]), b.user)",
-        "",
+        "the ranking is not written", "settle", "call('ZINCRBY', m.by_cost, int(s[4]), s.user)", ""
     ),
     Mutant(
         "the lease is not removed",
         "settle",
-        "if #leases > 0 then call('ZREM', KEYS[2], unpack(leases)) end",
+        "if #leases > 0 then call('ZREM', open_holds, unpack(leases)) end",
         "",
     ),
-    Mutant(
-        "used tokens are not counted again",
-        "settle",
-        "if h.rated ~= '0' then",
-        "if false then",
-    ),
+    Mutant("used tokens are not counted again", "settle", "if rated ~= '0' then", "if false then"),
     Mutant(
         "the reset forgives nothing", "reset", "month .. ':reset', spent", "month .. ':reset', 0"
     ),
     Mutant(
         "tokens per minute are not counted",
-        "reserve",
+        "rates",
         "used = used + asked[r] * MINUTE",
         "used = used + (2 - r) * asked[r] * MINUTE",
     ),
-    Mutant(
-        "a clock that steps back refills a rate", "reserve", "math.max(now, tonumber(t))", "now"
-    ),
+    Mutant("a clock that steps back refills a rate", "rates", "math.max(now, tonumber(t))", "now"),
     Mutant(
         "what is larger than a minute never passes",
-        "reserve",
+        "rates",
         "math.min(asked, limit) * MINUTE",
         "asked * MINUTE",
     ),
-    Mutant(
-        "the widest rate is told", "reserve", "left < tightest[p + 2]", "left > tightest[p + 2]"
-    ),
-    Mutant(
-        "the rate forgets the output", "settle", "= input + output - h.rated", "= input - h.rated"
-    ),
+    Mutant("the widest rate is told", "rates", "left < tightest[p + 2]", "left > tightest[p + 2]"),
+    Mutant("the rate forgets the output", "settle", "= input + output - rated", "= input - rated"),
     Mutant(
         "a rate gives nothing back",
         "settle",
@@ -372,7 +356,7 @@ MUTANTS = (
     Mutant(
         "a record is of the day of the settle",
         "settle",
-        "day_of((h and h.admit or i.admit) + 0)",
+        "day_of((its_admit or admit) + 0)",
         "day_of(now)",
     ),
     Mutant(
@@ -387,25 +371,27 @@ MUTANTS = (
     Mutant(
         "a late release gives nothing back",
         "settle",
-        "if i.kind == 'release' then return 0, NOTHING, 0 end",
-        "if i.kind == 'release' and not (h and h.state == 'expired') then return 0, NOTHING, 0 end",
+        "  local flags, charged_text =",
+        "  if kind == 'release' and before == 'expired' then\n"
+        "    charged, tokens, requests = cost, told_tokens, 1\n  end\n"
+        "  local flags, charged_text =",
     ),
     Mutant(
         "a late settle frees the hold again",
         "settle",
-        "if h and h.state == 'reserved' then\n    held",
-        "if h then\n    held",
+        "if before == 'reserved' then\n      freed",
+        "if text then\n      freed",
     ),
     Mutant(
         "an outcome that came late is forgotten soon",
         "settle",
-        " or (h and h.state == 'expired')\n  local text",
-        "\n  local text",
+        " or before == 'expired'\n  holds",
+        "\n  holds",
     ),
     Mutant(
         "expired twice, charged twice",
         "settle",
-        "(i.kind == 'expire' and h.state == 'expired')",
+        "(kind == 'expire' and before == 'expired')",
         "false",
     ),
     Mutant(
@@ -459,4 +445,38 @@ MUTANTS = (
     Mutant("what was spent is given back", "giveback", "ARGV[1], int(spent))", "ARGV[1], 0)"),
     Mutant("a return raises a share", "giveback", "if own <= spent then return 0 end", ""),
     Mutant("who is gone still counts", "giveback", "redis.call('HDEL', KEYS[1], ARGV[1])", ""),
+    Mutant("what is exchanged is not written", "exchange", "write()\n", ""),
+    Mutant(
+        "a month that ends takes what was counted along",
+        "counters",
+        "  if counted_month then write() end\n",
+        "",
+    ),
+    Mutant(
+        "what was settled in the call is not yet spent",
+        "counters",
+        "(old[3] or 0) + s[4]",
+        "(old[3] or 0)",
+    ),
+    Mutant(
+        "what was held is free with the next call only",
+        "counters",
+        "(old[2] or 0) + s[2]",
+        "(old[2] or 0)",
+    ),
+    Mutant(
+        "what has ended in the call still runs",
+        "counters",
+        "(old[1] or 0) + s[1]",
+        "(old[1] or 0)",
+    ),
+    Mutant(
+        "a rate is corrected for each month of a batch",
+        "settle",
+        "state and again and not (corrected and corrected[key])",
+        "state and again",
+    ),
+    Mutant(
+        "a rate counts what others have used", "settle", "c[1] == key or c[2] == key or", "true or"
+    ),
 )

@@ -44,6 +44,7 @@ async def story(duel: Duel) -> None:
     await statuses_and_models(duel)
     await rates(duel)
     await months(duel)
+    await exchanges(duel)
     await shares(duel)
     await gamble(duel, random.Random(7))
     for scope in duel.scopes():
@@ -243,6 +244,37 @@ async def months(duel: Duel) -> None:
         await duel.reset(duel.owners[0].user)
     await duel.check()
     await duel.configure(user, Config())
+
+
+async def exchanges(duel: Duel) -> None:
+    """Of the same key, another of the user, another user; within limits; as a month ends."""
+    made = [ask(duel, who) for who in (0, 1, 2, 2, 0)]
+    await duel.reserve(*made)
+    await duel.exchange([charge(made[0], 150)], [ask(duel, 0)])
+    await duel.exchange([charge(made[1], 170), charge(made[2], 20, "release")], [ask(duel, 0)])
+    await duel.check()
+    org, user, key = duel.scopes()[0], duel.scopes()[2], duel.scopes()[5]
+    for scope in (key, user, org):
+        other = ask(duel, 0)
+        await duel.reserve(other)
+        spent, held = duel.model.tally.used(scope, duel.model.months[duel.org])
+        await duel.configure(scope, Config(limit=spent + held, concurrency=9, tpm=600, rpm=90))
+        one, two = ask(duel, 2, output=20, least=0), ask(duel, 2)
+        await duel.exchange([charge(made[3], 30)], [one, two])  # 170 are free, one takes 150
+        settled = [charge(one, 70), charge(one, 70), charge(other, 9)]
+        made[3] = ask(duel, 2, output=0, least=0)
+        await duel.exchange(settled, [two, made[3]])  # 100 are free, and no more
+        await duel.check()
+        await duel.configure(scope, Config())
+    late = ask(duel, 2)
+    await duel.reserve(late)
+    await duel.configure(org, Config(tpm=900))
+    await duel.clock(next_start_ms(duel.model.months[duel.org]))
+    await duel.exchange([charge(made[4], 90)], [ask(duel, 0), ask(duel, 1)])
+    await duel.check()
+    await duel.exchange([charge(late, 200), charge(duel.asks[-1], 60)], [ask(duel, 2)])
+    await duel.configure(org, Config())
+    await duel.check()
 
 
 async def shares(duel: Duel) -> None:

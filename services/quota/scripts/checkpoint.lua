@@ -11,28 +11,29 @@
 --   the scope, running, affordable}; state '' is unknown, reason '' is none, and 'CONFLICT' means
 --   that the reservation is another owner's.
 
-local PER_KEY, PER_ARG = 5, 10
+local PER_KEY, PER_ARG, SCOPES = 5, 10, {'key', 'user', 'org'}
 local now = clock()
 local lease = tonumber(ARGV[1])
 
 -- Extends a hold as far as the limits allow. Answers with the hold's output tokens and money, and
 -- why it did not grow at all.
 local function extend(k, a, h, configured)
-  local counted = {scope(KEYS[k + 4], h.month), scope(KEYS[k + 2], h.month),
-    scope(KEYS[2], h.month)}
-  local p = {fixed = tonumber(ARGV[a + 7]), fixed_rest = tonumber(ARGV[a + 8]),
-    price = tonumber(ARGV[a + 9]), price_rest = tonumber(ARGV[a + 10])}
-  local left, short, at = money(configured, counted, cost(p, h.out + 1), h.held)
-  local out = largest(p, left, tonumber(ARGV[a + 6]))
+  turn_to(h.month)
+  local counted = {scope(KEYS[k + 4]), scope(KEYS[k + 2]), scope(KEYS[2])}
+  local price = {tonumber(ARGV[a + 7]), tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9]),
+    tonumber(ARGV[a + 10])}
+  local out, short, at =
+    affordable(configured, counted, h.held, h.out + 1, tonumber(ARGV[a + 6]), unpack(price))
   if out <= h.out then
-    local s = counted[at] or {}
-    return h.out, h.held, {short or '', SCOPES[at] or '',
-      configured[at] and configured[at].limit or 0, s.spent or 0, s.held or 0, s.running or 0, math.max(out, 0)}
+    local spent, held, running = 0, 0, 0
+    if short then spent, held, running = standing(counted[at]) end
+    return h.out, h.held, {short or '', SCOPES[at] or '', short and configured[at][2] or 0, spent,
+      held, running, math.max(out, 0)}
   end
-  local more = math.max(0, cost(p, out) - h.held)
+  local more = math.max(0, cost(out, unpack(price)) - h.held)
   take(counted, more, 0)
   h.held, h.out = h.held + more, out
-  local model, operation, request = described(h)
+  local model, operation, request = described(h.tail)
   journal(KEYS[4], 'extend', ARGV[a + 1], h.owner, h.month, model, operation, '0', int(more), '0',
     '', '', request, '')
   return out, h.held, nil
@@ -55,9 +56,9 @@ local function checkpoint(k, a)
   call('ZADD', KEYS[3], now + lease, ARGV[a + 1] .. ' ' .. ARGV[a + 2] .. ' ' .. ARGV[a + 3])
   local before = text(h)
   if tonumber(ARGV[a + 4]) > tonumber(h.cost) then h.cost, h.tokens = ARGV[a + 4], ARGV[a + 5] end
-  local configured = {config(KEYS[k + 3]), config(KEYS[k + 1]), config(KEYS[1])}
-  local reason, name = barred(configured, now)
-  local out, held, refusal = h.out, h.held, {reason or '', name or '', 0, 0, 0, 0, 0}
+  local configured = configurations(KEYS[k + 3], KEYS[k + 1], KEYS[1])
+  local reason, whose = barred(configured, now)
+  local out, held, refusal = h.out, h.held, {reason or '', SCOPES[whose] or '', 0, 0, 0, 0, 0}
   if not reason and tonumber(ARGV[a + 6]) > h.out then
     out, held, refusal = extend(k, a, h, configured)
   end

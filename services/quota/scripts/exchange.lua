@@ -1,11 +1,16 @@
--- exchange: settle, then reserve, for one organisation in one step. Joined behind both of them, made
--- functions: booking and admitting.
+-- exchange: settle, then reserve, for one organisation in one step.
 --
 -- KEYS  those of settle, then those of reserve
 -- ARGV  1 number of settle's keys   2 of its arguments
 --       then the arguments of settle, then those of reserve
 -- Answers {what settle answers, what reserve answers}.
+--
+-- Counters are read and written once for both. What was settled is written whatever becomes of what
+-- is to be reserved.
 
-local keys, args = ARGV[1] + 0, ARGV[2] + 2
-local booked = booking({unpack(KEYS, 1, keys)}, {unpack(ARGV, 3, args)})
-return {booked, admitting({unpack(KEYS, keys + 1)}, {unpack(ARGV, args + 1)})}
+local now, keys, args = clock(), ARGV[1] + 0, ARGV[2] + 2
+local booked = booking(now, 0, keys, 2, args)
+local done, admitted = pcall(admitting, now, keys, #KEYS, args, #ARGV)
+write()
+if not done then error(admitted, 0) end
+return {booked, admitted}

@@ -56,9 +56,9 @@ local function written(state, head, held, out, charged, cost, tokens, tail)
     .. '\t' .. tokens .. '\t' .. tail
 end
 
--- The texts at keys[first] and behind, by key; false where there is none.
-local function kept(keys, first)
-  local found, texts = call('MGET', unpack(keys, first)), {}
+-- The texts at keys[first..last], by key; false where there is none.
+local function kept(keys, first, last)
+  local found, texts = call('MGET', unpack(keys, first, last)), {}
   for n = 1, #found do texts[keys[first + n - 1]] = found[n] end
   return texts
 end
@@ -75,7 +75,7 @@ local function read(text)
     tokens = tokens, tail = tail, rated = rated}
 end
 
--- Model, operation and request id of a reservation.
-local function described(h)
-  return match(h.tail, '^[^\t]*\t([^\t]*)\t([^\t]*)\t(.*)$')
+-- Model, operation and request id of a reservation, from its tail.
+local function described(tail)
+  return match(tail, '^[^\t]*\t([^\t]*)\t([^\t]*)\t(.*)$')
 end

@@ -17,227 +17,191 @@
 --   DUP the outcome stood before; CONFLICT another fingerprint or owner; MONTH the reservation belongs
 --   to the month told, nothing was done; OLD unknown and too old; ALIVE the lease has not ended; GONE
 --   nothing to expire.
+--
+-- Made a function of now, and of where its keys and arguments begin and end (k, last_key, a,
+-- last_arg): KEYS[k + 1] is the first. What it counts is written by write().
 
 local PER_OWNER, PER_MONTH, ITEM = 2, 4, '<dddddddsssssss'
-local now = clock()
-local STATES = {charge = 'settled', release = 'released', expire = 'expired'}
-local KINDS = {'charge', 'release', 'expire'}
-local owners, months, books, records, leases = {}, {}, {}, {}, {}
-local count, month_count = ARGV[3] + 0, ARGV[4] + 0
-local first, items, place = 3 + PER_OWNER * count + PER_MONTH * month_count, ARGV[#ARGV], 1
-local holds = kept(KEYS, first + 1)
+local keep_ms, keep_long_ms, count, month_count = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3] + 0,
+  ARGV[a + 4] + 0
+local org_quota, open_holds, stream = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
+local first, items, place = k + 3 + PER_OWNER * count + PER_MONTH * month_count, ARGV[last_arg], 1
+local owners, months, leases, again, ended, corrected = {}, {}, {}, nil, nil, nil
+local holds = kept(KEYS, first + 1, last_key)
 
--- The answer that ends the matter before anything is booked; nil when there is something to book.
-local function settled_before(i, o, h, keep)
-  local month = i.month.name
-  if not h then
-    if i.kind == 'expire' then
-      leases[#leases + 1] = i.id .. o.lease
-      return {'GONE', '', 0, month}
-    end
-    if i.kind ~= 'release' and now - i.admit > keep then return {'OLD', '', 0, month} end
-    return nil
-  end
-  if (i.fingerprint ~= '' and h.fingerprint ~= i.fingerprint) or h.owner ~= o.name then
-    return {'CONFLICT', h.state, tonumber(h.charged), h.month}
-  end
-  if h.state == 'settled' or h.state == 'released'
-    or (i.kind == 'expire' and h.state == 'expired') then
-    return {'DUP', h.state, tonumber(h.charged), h.month}
-  end
-  if h.month ~= month then return {'MONTH', h.state, 0, h.month} end
-  if i.kind == 'expire' and tonumber(call('ZSCORE', KEYS[2], i.id .. o.lease) or 0) > now then
-    return {'ALIVE', h.state, 0, h.month}
-  end
+-- What an item comes to in all: state, nano-USD, tokens, requests. `most` is what was held, as far
+-- as known; an anomaly is never charged more, all else is charged in full. What a hold came to so far
+-- is all that an expired one comes to.
+local function outcome(kind, cost, tokens, flags, most, cost_so_far, tokens_so_far)
+  if kind == 'release' then return 'released', 0, NOTHING, 0 end
+  if kind == 'expire' then return 'expired', math.min(cost_so_far, most), tokens_so_far, 1 end
+  if string.find(flags, 'anomaly', 1, true) then cost = math.min(cost, most) end
+  return 'settled', cost, tokens, 1
 end
 
--- What an item comes to in all: nano-USD, tokens, requests. An anomaly is never charged more than
--- was held; all else is charged in full.
-local function outcome(i, h)
-  if i.kind == 'release' then return 0, NOTHING, 0 end
-  if i.kind == 'expire' then return math.min(h.cost, h.held), h.tokens, 1 end
-  local most = h and h.held or (i.held > 0 and i.held or math.huge)
-  local odd = string.find(i.flags, 'anomaly', 1, true)
-  return odd and math.min(i.cost, most) or i.cost, i.tokens, 1
+-- What is told besides: `before` is the hold's state, if there is one.
+local function flagged(told, kind, before, grace, charged, most)
+  local flags = told
+  if kind == 'expire' then flags = flags .. ',expired' end
+  if before == 'expired' then flags = flags .. ',late' end
+  if grace then flags = flags .. ',grace' end
+  if charged > most then flags = flags .. ',overrun' end
+  return told == '' and string.sub(flags, 2) or flags
 end
 
-local function flagged(i, h, charged)
-  local flags = i.flags
-  if i.kind == 'expire' then flags = flags .. ',expired' end
-  if h and h.state == 'expired' then flags = flags .. ',late' end
-  if i.grace then flags = flags .. ',grace' end
-  if (h and charged > h.held) or (not h and i.held > 0 and charged > i.held) then
-    flags = flags .. ',overrun'
-  end
-  return i.flags == '' and string.sub(flags, 2) or flags
-end
-
--- Keeps the outcome as long as the same settle could come again and be taken for a new one.
-local function remember(key, i, o, h, state, charged, tokens)
-  local long = i.grace or state == 'expired' or (h and h.state == 'expired')
-  local text
-  if h then
-    text = written(state, h.head, h.held_text, h.out, charged, h.cost, tokens, h.tail)
-  else
-    local head = i.fingerprint .. '\t' .. o.name .. '\t' .. i.month.name .. '\t' .. int(i.admit)
-    text = written(state, head, '0', '0', charged, '0', tokens,
-      '0\t' .. i.model .. '\t' .. i.operation .. '\t' .. i.request)
-  end
-  holds[key] = text
-  call('SET', key, text, 'PX', long and ARGV[2] or ARGV[1])
-  leases[#leases + 1] = i.id .. o.lease
-end
-
--- Token counts of `after` less those of `before`.
-local function difference(after, before)
-  local left, counts = string.gmatch(before, '%-?%d+'), {}
-  for count in string.gmatch(after, '%-?%d+') do counts[#counts + 1] = int(count - left()) end
-  return table.concat(counts, ' ')
-end
-
--- What the batch adds for an owner, a day and a model, in the order of a month's fields: running
--- requests, the rate (as it is), nano-USD spent, requests, input and output tokens, nano-USD held,
--- cached and reasoning tokens, nano-USD of fail-open.
+-- What the batch adds for an owner, a day and a model, in the order of counters.
 local function record(o, month, day, model)
   local name = day .. '|' .. o.user .. '|' .. o.key .. '|' .. model
-  local found = records[month.name .. name]
+  local found = month.made[name]
   if not found then
-    found = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, name = name, month = month, books = o.books}
-    records[month.name .. name] = found
+    found = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, owner = o}
+    month.made[name] = found
   end
   return found
 end
 
 local function settle(key)
-  local kind, owner, month, admit, cost, grace, known_held, id, fingerprint, told_model,
-    told_operation, told_tokens, told_flags, told_request, behind = unpacked(ITEM, items, place)
-  place = behind
-  local i = {id = id, kind = KINDS[kind], fingerprint = fingerprint, month = months[month],
-    admit = admit, model = told_model, operation = told_operation, cost = cost,
-    tokens = told_tokens, flags = told_flags, grace = grace == 1, request = told_request,
-    held = known_held}
-  local o, h = owners[owner], holds[key] and read(holds[key])
-  local early = settled_before(i, o, h, tonumber(i.grace and ARGV[2] or ARGV[1]))
-  if early then return early end
-  local charged, tokens, requests = outcome(i, h)
-  local state, flags, charged_text = STATES[i.kind], flagged(i, h, charged), int(charged)
-  local spent, held, counted = charged, 0, tokens
-  local model, operation, request = i.model, i.operation, i.request
-  if h and h.state == 'expired' then
-    spent, requests, model = charged - h.charged, requests - 1, described(h)
-    counted = difference(tokens, h.tokens)
+  local kind, number, month, admit, cost, grace, known_held, id, fingerprint, model, operation,
+    told_tokens, told_flags, request, behind = unpacked(ITEM, items, place)
+  place, month, grace = behind, months[month], grace == 1
+  kind = kind == 1 and 'charge' or kind == 2 and 'release' or 'expire'
+  local o, text = owners[number], holds[key]
+  local before, head, its_fingerprint, its_owner, its_month, its_admit, held_text, out, its_charged,
+    cost_so_far, tokens_so_far, tail, rated
+  -- What ends the matter before anything is booked.
+  if not text then
+    if kind == 'expire' then
+      leases[#leases + 1] = id .. o.lease
+      return {'GONE', '', 0, month.name}
+    end
+    local keep = tonumber(grace and keep_long_ms or keep_ms)
+    if kind ~= 'release' and now - admit > keep then return {'OLD', '', 0, month.name} end
+  else
+    before, head, its_fingerprint, its_owner, its_month, its_admit, held_text, out, its_charged,
+      cost_so_far, tokens_so_far, tail, rated = match(text, HOLD)
+    if (fingerprint ~= '' and its_fingerprint ~= fingerprint) or its_owner ~= o.name then
+      return {'CONFLICT', before, tonumber(its_charged), its_month}
+    end
+    if before == 'settled' or before == 'released'
+      or (kind == 'expire' and before == 'expired') then
+      return {'DUP', before, tonumber(its_charged), its_month}
+    end
+    if its_month ~= month.name then return {'MONTH', before, 0, its_month} end
+    if kind == 'expire' and tonumber(call('ZSCORE', open_holds, id .. o.lease) or 0) > now then
+      return {'ALIVE', before, 0, its_month}
+    end
+  end
+  local held = held_text and held_text + 0
+  local most = held or (known_held > 0 and known_held or math.huge)
+  local state, charged, tokens, requests =
+    outcome(kind, cost, told_tokens, told_flags, most, cost_so_far, tokens_so_far)
+  local flags, charged_text = flagged(told_flags, kind, before, grace, charged, most), int(charged)
+  local spent, freed, counted = charged, 0, tokens
+  local its_model, its_operation, its_request = model, operation, request
+  if before == 'expired' then
+    spent, requests, its_model = charged - its_charged, requests - 1, described(tail)
+    local less, counts = string.gmatch(tokens_so_far, '%-?%d+'), {}
+    for n in string.gmatch(tokens, '%-?%d+') do counts[#counts + 1] = int(n - less()) end
+    counted = table.concat(counts, ' ')  -- what comes on top
   end
   local input, cached, output, reasoning = match(counted, '^(%S+) (%S+) %S+ %S+ (%S+) (%S+)')
-  if h and h.state == 'reserved' then
-    held = -h.held
-    for s = 1, 3 do
-      local b = o.books[s]
-      b.ended = b.ended + 1
-      if h.rated ~= '0' then b.again[#b.again + 1] = input + output - h.rated end
+  if text or kind ~= 'release' then
+    if before == 'reserved' and kind == 'expire' then
+      its_model, its_operation, its_request = described(tail)
     end
-    if i.kind == 'expire' then model, operation, request = described(h) end
+    local r = record(o, month, day_of((its_admit or admit) + 0), its_model)
+    if before == 'reserved' then
+      freed, r[1] = -held, r[1] - 1
+      if rated ~= '0' then
+        again, ended = again or {}, ended or {}
+        again[#again + 1], ended[#again + 1] = input + output - rated, o
+      end
+    end
+    r[2], r[4], r[5], r[6], r[7] = r[2] + freed, r[4] + spent, r[5] + requests, r[6] + input,
+      r[7] + output
+    r[9], r[10], r[11] = r[9] + cached, r[10] + reasoning, r[11] + (grace and charged or 0)
+    journal(stream, kind == 'charge' and 'settle' or kind, id, o.name, month.name, its_model,
+      its_operation, spent == charged and charged_text or int(spent),
+      freed == 0 and '0' or int(freed), requests, counted, flags, its_request, '')
   end
-  if h or i.kind ~= 'release' then
-    local r = record(o, i.month, day_of((h and h.admit or i.admit) + 0), model)
-    r[3], r[4], r[5], r[6] = r[3] + spent, r[4] + requests, r[5] + input, r[6] + output
-    r[7], r[8], r[9], r[10] = r[7] + held, r[8] + cached, r[9] + reasoning,
-      r[10] + (i.grace and charged or 0)
-    journal(KEYS[3], i.kind == 'charge' and 'settle' or i.kind, i.id, o.name, i.month.name, model,
-      operation, spent == charged and charged_text or int(spent), held == 0 and '0' or int(held),
-      requests, counted, flags, request, '')
+  -- The outcome is kept as long as the same settle could come again and be taken for a new one.
+  if text then
+    text = written(state, head, held_text, out, charged_text, cost_so_far, tokens, tail)
+  else
+    head = fingerprint .. '\t' .. o.name .. '\t' .. month.name .. '\t' .. int(admit)
+    text = written(state, head, '0', '0', charged_text, '0', tokens,
+      '0\t' .. model .. '\t' .. operation .. '\t' .. request)
   end
-  remember(key, i, o, h, state, charged_text, tokens)
+  local long = grace or state == 'expired' or before == 'expired'
+  holds[key] = text
+  call('SET', key, text, 'PX', long and keep_long_ms or keep_ms)
+  leases[#leases + 1] = id .. o.lease
   return charged
 end
 
--- Adds deltas[first..last] to the fields so named, with one read and one write. What does not fit
--- into a double is added by the KV itself. Answers what was there before.
-local function change(key, names, deltas, first, last)
-  local found, values, count = call('HMGET', key, unpack(names, first, last)), {}, 0
-  for n = first, last do
-    local delta = deltas[n]
-    if delta ~= 0 then
-      local old = (found[n - first + 1] or 0) + 0
-      local new = old + delta
-      if old < EXACT and old > -EXACT and new < EXACT and new > -EXACT then
-        values[count + 1], values[count + 2] = names[n], new
-        count = count + 2
-      else
-        call('HINCRBY', key, names[n], int(delta))
-      end
+-- Writes a record, and adds it to the counters of key, user and organisation.
+local function close_record(m, name, r)
+  local names = {'', '', '', name .. '|spent', name .. '|requests', name .. '|input',
+    name .. '|output'}
+  local old, o = call('HMGET', m.records, unpack(names, 4)), r.owner
+  change(m.records, names, old, r, 4, 7)
+  if not old[2] and r[5] ~= 0 then call('ZADD', m.index, 0, name) end
+  for n = 1, 3 do
+    local s = counters(o.counted[n])
+    for f = 1, 11 do s[f] = s[f] + r[f] end
+    if n == 2 then s.user = o.user end
+  end
+end
+
+-- Puts the tokens really used in place of those counted when the requests were admitted, one after
+-- the other, in the rate at `key`, whatever the month: once a call.
+local function correct(key, state)
+  local used, at = match(state, '^(%d+) (%d+)$')
+  for n = 1, #again do
+    local c = ended[n].counted
+    if c[1] == key or c[2] == key or c[3] == key then
+      used = math.max(0, used + again[n] * MINUTE)
     end
   end
-  if count > 0 then call('HSET', key, unpack(values)) end
-  return found
+  call('HSET', key, 'rate:tokens', int(used + 0) .. ' ' .. at)
+  corrected = corrected or {}
+  corrected[key] = true
 end
 
--- Writes a record, and adds it to what the batch changes in the counters of key, user and
--- organisation. A single record is its own sum.
-local function close_record(r)
-  local m, name = r.month, r.name
-  local names = {'', '', name .. '|spent', name .. '|requests', name .. '|input', name .. '|output'}
-  local found = change(m.records, names, r, 3, 6)
-  if not found[2] and r[4] ~= 0 then call('ZADD', m.index, 0, name) end
-  for s = 1, 3 do
-    local sums = r.books[s].sums
-    local before = sums[m]
-    if before then
-      local both = {}
-      for f = 1, 10 do both[f] = before[f] + r[f] end
-      sums[m] = both
-    else
-      sums[m] = r
-    end
+-- Counts a month's records, and writes the rankings of its users. Counters that may not fit into a
+-- double are written at once, so that what reserves behind reads what the KV made of them.
+local function close_month(m)
+  local wide = false
+  turn_to(m.name)
+  for name, r in pairs(m.made) do close_record(m, name, r) end
+  for key, s in pairs(sheets) do
+    s.last = (s[9] ~= 0 or s[10] ~= 0 or s[11] ~= 0) and ALL or SETTLED
+    s.old = call('HMGET', key, unpack(fields, 1, s.last))
+    local state = s.old[8]
+    if state and again and not (corrected and corrected[key]) then correct(key, state) end
+    if s.user and s[4] ~= 0 then call('ZINCRBY', m.by_cost, int(s[4]), s.user) end
+    if s.user and s[5] ~= 0 then call('ZINCRBY', m.by_requests, int(s[5]), s.user) end
+    wide = wide or #(s.old[2] or '') > 15 or #(s.old[4] or '') > 15
   end
+  if wide then write() end
 end
 
--- Writes the counters at a key, and puts the tokens really used in place of those counted when the
--- requests were admitted, one after the other; and the rankings, where it is a user's.
-local function close_book(b)
-  for m, t in pairs(b.sums) do
-    t[1], b.ended = -b.ended, 0
-    local rare = t[8] ~= 0 or t[9] ~= 0 or t[10] ~= 0
-    local state = change(b.key, m.fields, t, 1, rare and 10 or 7)[2]
-    if state and #b.again > 0 then
-      local used, at = match(state, '^(%d+) (%d+)$')
-      for n = 1, #b.again do used = math.max(0, used + b.again[n] * MINUTE) end
-      call('HSET', b.key, 'rate:tokens', int(used) .. ' ' .. at)
-      b.again = {}
-    end
-    if b.user and t[3] ~= 0 then call('ZINCRBY', m.by_cost, int(t[3]), b.user) end
-    if b.user and t[4] ~= 0 then call('ZINCRBY', m.by_requests, int(t[4]), b.user) end
-  end
-end
-
-local function book(name, user)
-  local found = books[name]
-  if not found then
-    found = {key = name, user = user, ended = 0, again = {}, sums = {}}
-    books[name] = found
-  end
-  return found
-end
-
-local key, arg = 3, 4
+local key, arg = k + 3, a + 4
 for n = 1, count do
   local user, api_key = ARGV[arg + 1], ARGV[arg + 2]
   owners[n] = {user = user, key = api_key, name = user .. '\t' .. api_key,
-    lease = ' ' .. user .. ' ' .. api_key,
-    books = {book(KEYS[key + 2]), book(KEYS[key + 1], user), book(KEYS[1])}}
+    lease = ' ' .. user .. ' ' .. api_key, counted = {KEYS[key + 2], KEYS[key + 1], org_quota}}
   key, arg = key + PER_OWNER, arg + 2
 end
 for n = 1, month_count do
-  local m = ARGV[arg + 1]
-  months[n] = {name = m, records = KEYS[key + 1], by_cost = KEYS[key + 2],
-    by_requests = KEYS[key + 3], index = KEYS[key + 4],
-    fields = {'running', 'rate:tokens', m .. ':spent', m .. ':requests', m .. ':input_tokens',
-      m .. ':output_tokens', m .. ':held', m .. ':cached_input_tokens',
-      m .. ':reasoning_output_tokens', m .. ':grace'}}
+  months[n] = {name = ARGV[arg + 1], records = KEYS[key + 1], by_cost = KEYS[key + 2],
+    by_requests = KEYS[key + 3], index = KEYS[key + 4], made = {}}
   key, arg = key + PER_MONTH, arg + 1
 end
 local replies = {}
-for n = first + 1, #KEYS do replies[n - first] = settle(KEYS[n]) end
-for _, r in pairs(records) do close_record(r) end
-for _, b in pairs(books) do close_book(b) end
-if #leases > 0 then call('ZREM', KEYS[2], unpack(leases)) end
+for n = first + 1, last_key do replies[n - first] = settle(KEYS[n]) end
+for n = 1, month_count do
+  if next(months[n].made) then close_month(months[n]) end
+end
+if #leases > 0 then call('ZREM', open_holds, unpack(leases)) end
 return replies
