@@ -17,6 +17,17 @@ def certificate(
     now = datetime.datetime.now(datetime.UTC)
     signed_by = issuer[0].subject if issuer else subject
     signing = issuer[1] if issuer else key
+    usage = x509.KeyUsage(
+        digital_signature=issuer is not None,
+        key_cert_sign=issuer is None,
+        crl_sign=issuer is None,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -27,6 +38,11 @@ def certificate(
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False
+        )
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(signing, hashes.SHA256())
     )
     return made, key
