@@ -27,22 +27,58 @@ fraction of what an argument for each costs."""
 _REMEMBERED = 10_000
 """The same owners ask again and again: what their keys are called need not be spelled anew."""
 
+_TIMES = (KEEP_MS, KEEP_LONG_MS, LEASE_MS, SKEW_MS)
 _KINDS = {"charge": 1, "release": 2, "expire": 3}
 
 Question = tuple[list[str], list[Any]]
 """KEYS and ARGV: texts, whole numbers and packed ones."""
 
 
-def reserve(org: str, items: Sequence[Reserve]) -> Question:
+def exchange(org: str, settles: Sequence[Settle], asks: Sequence[Reserve]) -> Question:
+    """Of settle and reserve, too, where the other is empty."""
     owners: dict[Owner, int] = {}
+    months: dict[str, int] = {}
+    settled = _packed_settles(settles, owners, months)
+    asked = _packed_reserves(asks, owners)
+    names = [*_shared_names(org)]
+    args: list[Any] = [*_TIMES, len(owners), len(months), len(settles)]
+    for payer in owners:
+        names += _owner_names(payer)
+        args += payer[1:]
+    for name in months:
+        names += _month_names(org, name)
     hold = keys.hold(org, "")
-    holds: list[str] = []
-    asked: list[bytes] = []
+    names += [hold + item.id for item in settles]
+    names += [hold + item.id for item in asks]
+    return names, [*args, *months, settled, asked]
+
+
+def _packed_settles(
+    items: Sequence[Settle], owners: dict[Owner, int], months: dict[str, int]
+) -> bytes:
+    packed: list[bytes] = []
     for item in items:
         owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
-        holds.append(hold + item.id)
+        name = item.month or month_of(item.admit_ms)
+        month = months.get(name) or months.setdefault(name, len(months) + 1)
+        packed += (
+            _SETTLE(
+                _KINDS[item.kind], owner, month, item.admit_ms, item.cost, item.grace, item.held
+            ),
+            (
+                f"{item.id}\0{item.fingerprint}\0{item.model}\0{item.operation}\0{item.tokens}\0"
+                f"{item.flags}\0{item.request}\0"
+            ).encode(),
+        )
+    return b"".join(packed)
+
+
+def _packed_reserves(items: Sequence[Reserve], owners: dict[Owner, int]) -> bytes:
+    packed: list[bytes] = []
+    for item in items:
+        owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
         fixed, output = item.bound
-        asked += (
+        packed += (
             _RESERVE(
                 owner,
                 item.caller_ms,
@@ -60,12 +96,7 @@ def reserve(org: str, items: Sequence[Reserve]) -> Question:
                 f"{item.rated}\t{item.model}\t{item.operation}\t{item.request}\0"
             ).encode(),
         )
-    names = [*_shared_names(org)]
-    args: list[Any] = [LEASE_MS, SKEW_MS, len(owners)]
-    for payer in owners:
-        names += _owner_names(payer)
-        args += payer[1:]
-    return names + holds, [*args, b"".join(asked)]
+    return b"".join(packed)
 
 
 def checkpoint(org: str, items: Sequence[Checkpoint]) -> Question:
@@ -76,37 +107,6 @@ def checkpoint(org: str, items: Sequence[Checkpoint]) -> Question:
         args += [item.id, item.owner.user, item.owner.key, item.cost, item.tokens, item.want]
         args += _priced(item.bound)
     return names, args
-
-
-def settle(org: str, items: Sequence[Settle]) -> Question:
-    owners: dict[Owner, int] = {}
-    months: dict[str, int] = {}
-    hold = keys.hold(org, "")
-    holds: list[str] = []
-    asked: list[bytes] = []
-    for item in items:
-        owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
-        name = item.month or month_of(item.admit_ms)
-        month = months.get(name) or months.setdefault(name, len(months) + 1)
-        holds.append(hold + item.id)
-        asked += (
-            _SETTLE(
-                _KINDS[item.kind], owner, month, item.admit_ms, item.cost, item.grace, item.held
-            ),
-            (
-                f"{item.id}\0{item.fingerprint}\0{item.model}\0{item.operation}\0{item.tokens}\0"
-                f"{item.flags}\0{item.request}\0"
-            ).encode(),
-        )
-    _, *names = _shared_names(org)
-    args: list[Any] = [KEEP_MS, KEEP_LONG_MS, len(owners), len(months)]
-    for payer in owners:
-        _, user_quota, _, key_quota = _owner_names(payer)
-        names += (user_quota, key_quota)
-        args += payer[1:]
-    for name in months:
-        names += _month_names(org, name)
-    return names + holds, [*args, *months, b"".join(asked)]
 
 
 @lru_cache(_REMEMBERED)

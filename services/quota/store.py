@@ -187,7 +187,7 @@ class LedgerStore:
         return answers
 
     async def _reserve(self, org: str, items: Sequence[Reserve]) -> list[Granted | Refused]:
-        question = questions.reserve(org, items)
+        question = questions.exchange(org, (), items)
         return admissions(await self._door.run(self._scripts.reserve, *question))
 
     async def _checkpoint(self, org: str, items: Sequence[Checkpoint]) -> list[Checked]:
@@ -197,14 +197,12 @@ class LedgerStore:
     async def _exchange(
         self, org: str, settles: Sequence[Settle], asks: Sequence[Reserve]
     ) -> tuple[list[Settled], list[Granted | Refused]]:
-        names, args = questions.settle(org, settles)
-        more_names, more_args = questions.reserve(org, asks)
-        joined = [len(names), len(args), *args, *more_args]
-        booked, admitted = await self._door.run(self._scripts.exchange, names + more_names, joined)
+        question = questions.exchange(org, settles, asks)
+        booked, admitted = await self._door.run(self._scripts.exchange, *question)
         found = await self._in_their_month(settles, list(map(settled, settles, booked)))
         return found, admissions(admitted)
 
     async def _settle(self, org: str, items: Sequence[Settle]) -> list[Settled]:
-        question = questions.settle(org, items)
+        question = questions.exchange(org, items, ())
         replies = await self._door.run(self._scripts.settle, *question)
         return list(map(settled, items, replies))

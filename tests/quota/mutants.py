@@ -17,8 +17,8 @@ MUTANTS = (
     Mutant(
         "the first owner pays for all",
         "reserve",
-        "owners[number] or owner(number)",
-        "owners[1] or owner(1)",
+        "payers[number] or payer(number)",
+        "payers[1] or payer(1)",
     ),
     Mutant(
         "the first owner is charged for all",
@@ -176,10 +176,10 @@ MUTANTS = (
     Mutant(
         "the key's last use is not noted",
         "reserve",
-        "call('HSET', o.config, 'last_used', int(minute))",
+        "call('HSET', KEYS[4 * number + 3], 'last_used', int(minute))",
         "",
     ),
-    Mutant("no lease", "reserve", "now + ARGV[a + 1]", "now"),
+    Mutant("no lease", "reserve", "now + ARGV[3]", "now"),
     Mutant(
         "the input is forgotten",
         "reserve",
@@ -277,8 +277,8 @@ MUTANTS = (
     Mutant(
         "the user is not charged",
         "settle",
-        "{KEYS[key + 2], KEYS[key + 1], org_quota}",
-        "{KEYS[key + 2], org_quota, org_quota}",
+        "local s = counters(o.counted[n])",
+        "local s = counters(n == 2 and org_quota or o.counted[n])",
     ),
     Mutant(
         "the wrong month pays",

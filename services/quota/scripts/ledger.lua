@@ -56,9 +56,9 @@ local function written(state, head, held, out, charged, cost, tokens, tail)
     .. '\t' .. tokens .. '\t' .. tail
 end
 
--- The texts at keys[first..last], by key; false where there is none.
-local function kept(keys, first, last)
-  local found, texts = call('MGET', unpack(keys, first, last)), {}
+-- The texts at keys[first] and behind, by key; false where there is none.
+local function kept(keys, first)
+  local found, texts = call('MGET', unpack(keys, first)), {}
   for n = 1, #found do texts[keys[first + n - 1]] = found[n] end
   return texts
 end

@@ -1,5 +1,5 @@
--- Requests and tokens a minute, and requests at a time. Made a function of now, because few limit
--- them: what it answers is rates(configured, counted, tokens, count).
+-- Requests and tokens a minute, and requests at a time. Made a function, because few limit them: what
+-- it answers is rates(configured, counted, tokens, count).
 --
 -- A rate is a bucket that leaks `limit` units a minute and holds as many. It is kept as
 -- 'used at', used in sixty-thousandths of a unit, so that all of it is whole numbers.

@@ -1,15 +1,10 @@
 -- reserve: hold the most that each request can cost, if key, user and organisation allow it.
 --
--- KEYS  1 org config   2 org quota   3 holds   4 journal
---       then for each owner: user config, user quota, key config, key quota
---       then for each item: hold
--- ARGV  1 lease, ms   2 largest difference to the caller's clock, ms   3 number of owners
---       then for each owner: user, key
---       then all items, packed: owner, from 1; caller's clock, ms; output tokens; fewest output
---       tokens; fixed cost, nano-USD; its rest, pico-USD; price of an output token, nano-USD; its
---       rest, pico-USD; tokens that count for the rate; id; fingerprint; model; model as named by
---       the client; operation; request id; tokens and nano-USD charged if nothing more is heard;
---       tail of the hold
+-- KEYS, ARGV  as asked.lua tells. A reserve is packed as: owner, from 1; caller's clock, ms; output
+--   tokens; fewest output tokens; fixed cost, nano-USD; its rest, pico-USD; price of an output token,
+--   nano-USD; its rest, pico-USD; tokens that count for the rate; id; fingerprint; model; model as
+--   named by the client; operation; request id; tokens and nano-USD charged if nothing more is heard;
+--   tail of the hold
 -- Answers {month, now in ms as text, revision, and for each item
 --   held, output tokens: two numbers, not a table, which costs the KV more than both
 --   {held, output tokens, rates...} where a rate is configured
@@ -19,17 +14,14 @@
 --   }, where rates are limit, remaining, ms to reset of requests, then of tokens; limit -1: none.
 
 --
--- Made a function as settle is. What it counts is written by write().
+-- Made a function. What it counts is written by write().
 
-local PER_OWNER, ITEM = 4, '<dddddddddsssssssss'
-local org_config, org_quota, open_holds, stream = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
+local ITEM, items, place = '<dddddddddsssssssss', ARGV[#ARGV], 1
 local month, begun = paying_month(org_quota, now)
 turn_to(month)
-local lease, skew, minute = int(now + ARGV[a + 1]), ARGV[a + 2] + 0, now - now % MINUTE
-local owners, leases, rates, forbids, rated_keys = {}, {}, nil, nil, nil
-local first, items, place = k + 4 + PER_OWNER * ARGV[a + 3], ARGV[last_arg], 1
-local holds, now_text = kept(KEYS, first + 1, last_key), int(now)
-local revision = (config(org_config, 'revision')[7] or 0) + 0
+local lease, skew, minute = int(now + ARGV[3]), ARGV[4] + 0, now - now % MINUTE
+local payers, leases, rates, forbids, rated_keys = {}, {}, nil, nil, nil
+local now_text, revision = int(now), (config(org_config, 'revision')[7] or 0) + 0
 
 -- Whether one of the three is limited by a rate; their states are read where they are not known.
 local function limited(configured, counted, names)
@@ -47,23 +39,19 @@ local function limited(configured, counted, names)
   return found
 end
 
--- Who pays: names, configurations and counters of key, user and organisation, read once a batch.
-local function owner(number)
-  local at, arg = k + 4 + (number - 1) * PER_OWNER, a + 3 + (number - 1) * 2
-  local user, api_key, user_quota, key_quota = ARGV[arg + 1], ARGV[arg + 2], KEYS[at + 2], KEYS[at + 4]
-  local name = user .. '\t' .. api_key
+-- Who pays: configurations and counters of key, user and organisation, read once a batch.
+local function payer(number)
+  local o, at = owners[number], 4 * number
   local configured = configurations(KEYS[at + 3], KEYS[at + 1], org_config)
-  local key_config, user_config, org = unpack(configured)
-  local counted = {scope(key_quota, key_config[2]), scope(user_quota, user_config[2]),
+  local key, user, org = unpack(configured)
+  local counted = {scope(o.counted[1], key[2]), scope(o.counted[2], user[2]),
     scope(org_quota, org[2])}
-  local reason, who = barred(configured, now)
-  local found = {name = name, head = '\t' .. name .. '\t' .. month .. '\t' .. now_text,
-    lease = ' ' .. user .. ' ' .. api_key, config = KEYS[at + 3], configured = configured,
-    counted = counted,
-    choosy = (key_config[3] or '') ~= '' or (user_config[3] or '') ~= '' or (org[3] or '') ~= '',
-    rated = limited(configured, counted, {key_quota, user_quota, org_quota}),
-    barred = reason and {reason, who}}
-  owners[number] = found
+  local reason, whose = barred(configured, now)
+  local found = {name = o.name, head = '\t' .. o.name .. '\t' .. month .. '\t' .. now_text,
+    lease = o.lease, configured = configured, counted = counted,
+    choosy = (key[3] or '') ~= '' or (user[3] or '') ~= '' or (org[3] or '') ~= '',
+    rated = limited(configured, counted, o.counted), barred = reason and {reason, whose}}
+  payers[number] = found
   return found
 end
 
@@ -92,7 +80,7 @@ local function reserve(key)
     call('HSET', org_quota, 'month', month)
     begun = month
   end
-  local o = owners[number] or owner(number)
+  local o = payers[number] or payer(number)
   if o.barred then return refuse(nil, o.barred[1], o.barred[2], {}) end
   local configured, counted = o.configured, o.counted
   if o.choosy then
@@ -114,7 +102,7 @@ local function reserve(key)
     end
   end
   if o.rated then
-    rates = rates or rating(now)
+    rates = rates or rating()
     local limited
     tightest, limited = rates(configured, counted, rated, false)
     refusal = refusal or limited
@@ -124,7 +112,7 @@ local function reserve(key)
   take(counted, held, 1)
   if (configured[1][8] or 0) + 0 < minute then
     configured[1][8] = minute
-    call('HSET', o.config, 'last_used', int(minute))
+    call('HSET', KEYS[4 * number + 3], 'last_used', int(minute))
   end
   local held_text = int(held)
   local text = written('reserved', fingerprint .. o.head, held_text, int(granted), '0', least_cost,
@@ -140,7 +128,7 @@ local function reserve(key)
 end
 
 local replies, count = {month, now_text, revision}, 3
-for n = first + 1, last_key do
+for n = last + 1, #KEYS do
   local answer, output = reserve(KEYS[n])
   replies[count + 1], replies[count + 2] = answer, output
   count = count + (output and 2 or 1)

@@ -1,33 +1,20 @@
 -- settle: replace holds by real costs; release them; expire them; correct an expiry; book a cost
 -- whose hold is lost.
 --
--- KEYS  1 org quota   2 holds   3 journal
---       then for each owner: user quota, key quota
---       then for each month: usage records, ranking by cost, ranking by requests, index of the records
---       then for each item: hold
--- ARGV  1 keep, ms: how long outcomes are remembered and unknown reservations accepted
---       2 the same for fail-open requests and expired holds   3 number of owners   4 of months
---       then for each owner: user, key
---       then for each month: its name
---       then all items, packed: kind (1 charge, 2 release, 3 expire); owner, from 1; month, from 1;
---       admitted, ms; cost, nano-USD; fail-open: 1 or 0; held, nano-USD, as the caller knows it (0:
---       unknown); id; fingerprint ('' matches any); model; operation; tokens: input cached written
---       audio output reasoning audio extra; flags; request id
+-- KEYS, ARGV  as asked.lua tells. A settlement is packed as: kind (1 charge, 2 release, 3 expire);
+--   owner, from 1; month, from 1; admitted, ms; cost, nano-USD; fail-open: 1 or 0; held, nano-USD, as
+--   the caller knows it (0: unknown); id; fingerprint ('' matches any); model; operation; tokens:
+--   input cached written audio output reasoning audio extra; flags; request id
 -- Answers for each item what was charged, if it is booked as told; else {code, state, charged, month}:
 --   DUP the outcome stood before; CONFLICT another fingerprint or owner; MONTH the reservation belongs
 --   to the month told, nothing was done; OLD unknown and too old; ALIVE the lease has not ended; GONE
 --   nothing to expire.
 --
--- Made a function of now, and of where its keys and arguments begin and end (k, last_key, a,
--- last_arg): KEYS[k + 1] is the first. What it counts is written by write().
+-- Made a function. What it counts is written by write().
 
-local PER_OWNER, PER_MONTH, ITEM = 2, 4, '<dddddddsssssss'
-local keep_ms, keep_long_ms, count, month_count = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3] + 0,
-  ARGV[a + 4] + 0
-local org_quota, open_holds, stream = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
-local first, items, place = k + 3 + PER_OWNER * count + PER_MONTH * month_count, ARGV[last_arg], 1
-local owners, months, leases, again, ended, corrected = {}, {}, {}, nil, nil, nil
-local holds = kept(KEYS, first + 1, last_key)
+local ITEM, items, place = '<dddddddsssssss', ARGV[#ARGV - 1], 1
+local keep_ms, keep_long_ms = ARGV[1], ARGV[2]
+local months, leases, again, ended, corrected = {}, {}, nil, nil, nil
 
 -- What an item comes to in all: state, nano-USD, tokens, requests. `most` is what was held, as far
 -- as known; an anomaly is never charged more, all else is charged in full. What a hold came to so far
@@ -186,20 +173,13 @@ local function close_month(m)
   if wide then write() end
 end
 
-local key, arg = k + 3, a + 4
-for n = 1, count do
-  local user, api_key = ARGV[arg + 1], ARGV[arg + 2]
-  owners[n] = {user = user, key = api_key, name = user .. '\t' .. api_key,
-    lease = ' ' .. user .. ' ' .. api_key, counted = {KEYS[key + 2], KEYS[key + 1], org_quota}}
-  key, arg = key + PER_OWNER, arg + 2
-end
 for n = 1, month_count do
-  months[n] = {name = ARGV[arg + 1], records = KEYS[key + 1], by_cost = KEYS[key + 2],
-    by_requests = KEYS[key + 3], index = KEYS[key + 4], made = {}}
-  key, arg = key + PER_MONTH, arg + 1
+  local at = 4 * owner_count + 4 * n
+  months[n] = {name = ARGV[7 + 2 * owner_count + n], records = KEYS[at + 1], by_cost = KEYS[at + 2],
+    by_requests = KEYS[at + 3], index = KEYS[at + 4], made = {}}
 end
 local replies = {}
-for n = first + 1, last_key do replies[n - first] = settle(KEYS[n]) end
+for n = first + 1, last do replies[n - first] = settle(KEYS[n]) end
 for n = 1, month_count do
   if next(months[n].made) then close_month(months[n]) end
 end
