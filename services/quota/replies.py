@@ -11,7 +11,8 @@ _STATES = {"charge": "settled", "release": "released", "expire": "expired"}
 def admissions(reply: list[Any]) -> list[Granted | Refused]:
     """Of reserve."""
     month, now, revision, *answers = reply
-    now_ms, found = int(now), list[Granted | Refused]()
+    found: list[Granted | Refused] = []
+    now_ms = int(now)
     rest = iter(answers)
     for answer in rest:
         if isinstance(answer, int):
