@@ -21,8 +21,9 @@ from services.quota.pricing import PICO_PER_NANO, Bound, to_nano
 
 _RESERVE = struct.Struct("<9d").pack
 _SETTLE = struct.Struct("<7d").pack
-"""All items as one argument, numbers as doubles, texts with a zero behind: the KV reads them at a
-fraction of what an argument for each costs."""
+_FRONT = struct.Struct("<7d").pack
+"""All of a question is one argument, numbers as doubles, texts with a zero behind: the KV reads it
+at a fraction of what an argument for each costs."""
 
 _REMEMBERED = 10_000
 """The same owners ask again and again: what their keys are called need not be spelled anew."""
@@ -40,22 +41,23 @@ def exchange(org: str, settles: Sequence[Settle], asks: Sequence[Reserve]) -> Qu
     months: dict[str, int] = {}
     settled = _packed_settles(settles, owners, months)
     asked = _packed_reserves(asks, owners)
-    names = [*_shared_names(org)]
-    args: list[Any] = [*_TIMES, len(owners), len(months), len(settles)]
+    names, texts = [*_shared_names(org)], ""
     for payer in owners:
         names += _owner_names(payer)
-        args += payer[1:]
+        texts += f"{payer.user}\0{payer.key}\0"
     for name in months:
         names += _month_names(org, name)
+        texts += f"{name}\0"
     hold = keys.hold(org, "")
     names += [hold + item.id for item in settles]
     names += [hold + item.id for item in asks]
-    return names, [*args, *months, settled, asked]
+    front = _FRONT(*_TIMES, len(owners), len(months), len(settles))
+    return names, [b"".join((front, texts.encode(), *settled, *asked))]
 
 
 def _packed_settles(
     items: Sequence[Settle], owners: dict[Owner, int], months: dict[str, int]
-) -> bytes:
+) -> list[bytes]:
     packed: list[bytes] = []
     for item in items:
         owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
@@ -70,10 +72,10 @@ def _packed_settles(
                 f"{item.flags}\0{item.request}\0"
             ).encode(),
         )
-    return b"".join(packed)
+    return packed
 
 
-def _packed_reserves(items: Sequence[Reserve], owners: dict[Owner, int]) -> bytes:
+def _packed_reserves(items: Sequence[Reserve], owners: dict[Owner, int]) -> list[bytes]:
     packed: list[bytes] = []
     for item in items:
         owner = owners.get(item.owner) or owners.setdefault(item.owner, len(owners) + 1)
@@ -96,7 +98,7 @@ def _packed_reserves(items: Sequence[Reserve], owners: dict[Owner, int]) -> byte
                 f"{item.rated}\t{item.model}\t{item.operation}\t{item.request}\0"
             ).encode(),
         )
-    return b"".join(packed)
+    return packed
 
 
 def checkpoint(org: str, items: Sequence[Checkpoint]) -> Question:

@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "a limit of concurrency alone is none",
         "reserve",
-        "found or c[4] or c[5] or c[6]",
-        "found or c[4] or c[5]",
+        "rated or c[4] or c[5] or c[6]",
+        "rated or c[4] or c[5]",
     ),
     Mutant(
         "a retry holds twice",
@@ -179,7 +179,7 @@ MUTANTS = (
         "call('HSET', KEYS[4 * number + 3], 'last_used', int(minute))",
         "",
     ),
-    Mutant("no lease", "reserve", "now + ARGV[3]", "now"),
+    Mutant("no lease", "reserve", "now + lease_ms", "now"),
     Mutant(
         "the input is forgotten",
         "reserve",
@@ -212,7 +212,7 @@ MUTANTS = (
     Mutant(
         "revoked streams run on",
         "checkpoint",
-        "local reason, whose = barred(configured, now)",
+        "local reason, whose = barred(configured[1], configured[2], configured[3], now)",
         "local reason, whose",
     ),
     Mutant(
@@ -258,8 +258,8 @@ MUTANTS = (
     Mutant(
         "fail-open has the short window",
         "settle",
-        "tonumber(grace and keep_long_ms or keep_ms)",
-        "tonumber(keep_ms)",
+        "grace and keep_long_ms or keep_ms",
+        "keep_ms",
     ),
     Mutant("outcomes are kept too short", "settle", "long and keep_long_ms or keep_ms", "1000"),
     Mutant(

@@ -56,8 +56,8 @@ local function checkpoint(k, a)
   call('ZADD', KEYS[3], now + lease, ARGV[a + 1] .. ' ' .. ARGV[a + 2] .. ' ' .. ARGV[a + 3])
   local before = text(h)
   if tonumber(ARGV[a + 4]) > tonumber(h.cost) then h.cost, h.tokens = ARGV[a + 4], ARGV[a + 5] end
-  local configured = configurations(KEYS[k + 3], KEYS[k + 1], KEYS[1])
-  local reason, whose = barred(configured, now)
+  local configured = {configurations(KEYS[k + 3], KEYS[k + 1], KEYS[1])}
+  local reason, whose = barred(configured[1], configured[2], configured[3], now)
   local out, held, refusal = h.out, h.held, {reason or '', SCOPES[whose] or '', 0, 0, 0, 0, 0}
   if not reason and tonumber(ARGV[a + 6]) > h.out then
     out, held, refusal = extend(k, a, h, configured)

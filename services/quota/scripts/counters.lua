@@ -13,7 +13,7 @@ local values = {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}  -- 
 -- Adds deltas[first..last] to the fields so named, of which `old` was read, with one write. What
 -- does not fit into a double is added by the KV itself.
 local function change(key, names, old, deltas, first, last)
-  local count = 0
+  local count, EXACT = 0, 4503599627370496
   for n = first, last do
     local delta = deltas[n]
     if delta ~= 0 then

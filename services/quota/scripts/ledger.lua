@@ -10,7 +10,6 @@
 local call, match, format, unpacked = redis.call, string.match, string.format, struct.unpack
 local NOTHING = '0 0 0 0 0 0 0 0'
 local MINUTE = 60000
-local EXACT = 4503599627370496
 
 local function int(x)
   if x < 2147483648 and x > -2147483648 then return format('%d', x) end  -- at half the price

@@ -23,9 +23,9 @@ local function config(key, ...)
   return found
 end
 
--- Those of key, user and organisation, in this order; of the key also 7 expires, 8 last used.
+-- Those of key (also 7 expires, 8 last used), user and organisation (also 7 revision).
 local function configurations(key, user, org)
-  return {config(key, 'expires', 'last_used'), config(user), config(org, 'revision')}
+  return config(key, 'expires', 'last_used'), config(user), config(org, 'revision')
 end
 
 -- The counters at `key` that decide about money; `free`: what `limit` leaves.
@@ -52,8 +52,7 @@ end
 
 -- Why key, user or organisation may not spend: reason, and whose it is (1 key, 2 user,
 -- 3 organisation); nil when they may.
-local function barred(configured, now)
-  local key, user, org = configured[1], configured[2], configured[3]
+local function barred(key, user, org, now)
   if key[1] ~= 'active' or (key[7] and key[7] + 0 <= now) or not user[1] or not org[1] then
     return 'API_KEY_INVALID', 1
   end

@@ -16,41 +16,35 @@
 --
 -- Made a function. What it counts is written by write().
 
-local ITEM, items, place = '<dddddddddsssssssss', ARGV[#ARGV], 1
 local month, begun = paying_month(org_quota, now)
 turn_to(month)
-local lease, skew, minute = int(now + ARGV[3]), ARGV[4] + 0, now - now % MINUTE
+local lease, minute, now_text = int(now + lease_ms), now - now % MINUTE, int(now)
 local payers, leases, rates, forbids, rated_keys = {}, {}, nil, nil, nil
-local now_text, revision = int(now), (config(org_config, 'revision')[7] or 0) + 0
+local revision = (config(org_config, 'revision')[7] or 0) + 0
 
--- Whether one of the three is limited by a rate; their states are read where they are not known.
-local function limited(configured, counted, names)
-  local found = false
-  for i = 1, 3 do
-    local c, s = configured[i], counted[i]
-    found = found or c[4] or c[5] or c[6]
-    if (c[4] or c[5]) and s.requests == nil then
-      local v = call('HMGET', names[i], 'rate:requests', 'rate:tokens')
-      s.requests, s.tokens = v[1], v[2]
-      rated_keys = rated_keys or {}
-      rated_keys[names[i]] = s
-    end
-  end
-  return found
-end
-
--- Who pays: configurations and counters of key, user and organisation, read once a batch.
+-- Who pays: configurations, counters and, where one limits them, rates of key, user and organisation,
+-- read once a batch.
 local function payer(number)
-  local o, at = owners[number], 4 * number
-  local configured = configurations(KEYS[at + 3], KEYS[at + 1], org_config)
-  local key, user, org = unpack(configured)
+  local o, at, rated = owners[number], 4 * number, false
+  local key, user, org = configurations(KEYS[at + 3], KEYS[at + 1], org_config)
+  local configured = {key, user, org}
   local counted = {scope(o.counted[1], key[2]), scope(o.counted[2], user[2]),
     scope(org_quota, org[2])}
-  local reason, whose = barred(configured, now)
+  for i = 1, 3 do
+    local c, s = configured[i], counted[i]
+    rated = rated or c[4] or c[5] or c[6]
+    if (c[4] or c[5]) and s.requests == nil then
+      local v = call('HMGET', o.counted[i], 'rate:requests', 'rate:tokens')
+      s.requests, s.tokens = v[1], v[2]
+      rated_keys = rated_keys or {}
+      rated_keys[o.counted[i]] = s
+    end
+  end
+  local reason, whose = barred(key, user, org, now)
   local found = {name = o.name, head = '\t' .. o.name .. '\t' .. month .. '\t' .. now_text,
-    lease = o.lease, configured = configured, counted = counted,
+    lease = o.lease, configured = configured, counted = counted, rated = rated,
     choosy = (key[3] or '') ~= '' or (user[3] or '') ~= '' or (org[3] or '') ~= '',
-    rated = limited(configured, counted, o.counted), barred = reason and {reason, whose}}
+    barred = reason and {reason, whose}}
   payers[number] = found
   return found
 end
@@ -68,7 +62,7 @@ end
 local function reserve(key)
   local number, caller, want, least, fixed, fixed_rest, price, price_rest, rated, id, fingerprint,
     model, named, operation, request, tokens, least_cost, tail, behind =
-    unpacked(ITEM, items, place)
+    unpacked('<dddddddddsssssssss', packed, place)
   place = behind
   if holds[key] then
     local old = read(holds[key])
@@ -128,7 +122,7 @@ local function reserve(key)
 end
 
 local replies, count = {month, now_text, revision}, 3
-for n = last + 1, #KEYS do
+for n = first + settle_count + 1, #KEYS do
   local answer, output = reserve(KEYS[n])
   replies[count + 1], replies[count + 2] = answer, output
   count = count + (output and 2 or 1)

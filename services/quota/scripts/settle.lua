@@ -12,9 +12,7 @@
 --
 -- Made a function. What it counts is written by write().
 
-local ITEM, items, place = '<dddddddsssssss', ARGV[#ARGV - 1], 1
-local keep_ms, keep_long_ms = ARGV[1], ARGV[2]
-local months, leases, again, ended, corrected = {}, {}, nil, nil, nil
+local leases, again, ended, corrected = {}, nil, nil, nil
 
 -- What an item comes to in all: state, nano-USD, tokens, requests. `most` is what was held, as far
 -- as known; an anomaly is never charged more, all else is charged in full. What a hold came to so far
@@ -49,7 +47,7 @@ end
 
 local function settle(key)
   local kind, number, month, admit, cost, grace, known_held, id, fingerprint, model, operation,
-    told_tokens, told_flags, request, behind = unpacked(ITEM, items, place)
+    told_tokens, told_flags, request, behind = unpacked('<dddddddsssssss', packed, place)
   place, month, grace = behind, months[month], grace == 1
   kind = kind == 1 and 'charge' or kind == 2 and 'release' or 'expire'
   local o, text = owners[number], holds[key]
@@ -61,7 +59,7 @@ local function settle(key)
       leases[#leases + 1] = id .. o.lease
       return {'GONE', '', 0, month.name}
     end
-    local keep = tonumber(grace and keep_long_ms or keep_ms)
+    local keep = grace and keep_long_ms or keep_ms
     if kind ~= 'release' and now - admit > keep then return {'OLD', '', 0, month.name} end
   else
     before, head, its_fingerprint, its_owner, its_month, its_admit, held_text, out, its_charged,
@@ -126,20 +124,6 @@ local function settle(key)
   return charged
 end
 
--- Writes a record, and adds it to the counters of key, user and organisation.
-local function close_record(m, name, r)
-  local names = {'', '', '', name .. '|spent', name .. '|requests', name .. '|input',
-    name .. '|output'}
-  local old, o = call('HMGET', m.records, unpack(names, 4)), r.owner
-  change(m.records, names, old, r, 4, 7)
-  if not old[2] and r[5] ~= 0 then call('ZADD', m.index, 0, name) end
-  for n = 1, 3 do
-    local s = counters(o.counted[n])
-    for f = 1, 11 do s[f] = s[f] + r[f] end
-    if n == 2 then s.user = o.user end
-  end
-end
-
 -- Puts the tokens really used in place of those counted when the requests were admitted, one after
 -- the other, in the rate at `key`, whatever the month: once a call.
 local function correct(key, state)
@@ -155,12 +139,24 @@ local function correct(key, state)
   corrected[key] = true
 end
 
--- Counts a month's records, and writes the rankings of its users. Counters that may not fit into a
--- double are written at once, so that what reserves behind reads what the KV made of them.
+-- Writes a month's records and the rankings of its users, and counts it all for key, user and
+-- organisation. Counters that may not fit into a double are written at once, so that what reserves
+-- behind reads what the KV made of them.
 local function close_month(m)
   local wide = false
   turn_to(m.name)
-  for name, r in pairs(m.made) do close_record(m, name, r) end
+  for name, r in pairs(m.made) do
+    local names = {'', '', '', name .. '|spent', name .. '|requests', name .. '|input',
+      name .. '|output'}
+    local old, o = call('HMGET', m.records, unpack(names, 4)), r.owner
+    change(m.records, names, old, r, 4, 7)
+    if not old[2] and r[5] ~= 0 then call('ZADD', m.index, 0, name) end
+    for n = 1, 3 do
+      local s = counters(o.counted[n])
+      for f = 1, 11 do s[f] = s[f] + r[f] end
+      if n == 2 then s.user = o.user end
+    end
+  end
   for key, s in pairs(sheets) do
     s.last = (s[9] ~= 0 or s[10] ~= 0 or s[11] ~= 0) and ALL or SETTLED
     s.old = call('HMGET', key, unpack(fields, 1, s.last))
@@ -173,13 +169,8 @@ local function close_month(m)
   if wide then write() end
 end
 
-for n = 1, month_count do
-  local at = 4 * owner_count + 4 * n
-  months[n] = {name = ARGV[7 + 2 * owner_count + n], records = KEYS[at + 1], by_cost = KEYS[at + 2],
-    by_requests = KEYS[at + 3], index = KEYS[at + 4], made = {}}
-end
 local replies = {}
-for n = first + 1, last do replies[n - first] = settle(KEYS[n]) end
+for n = 1, settle_count do replies[n] = settle(KEYS[first + n]) end
 for n = 1, month_count do
   if next(months[n].made) then close_month(months[n]) end
 end
