@@ -34,7 +34,7 @@ MUTANTS = (
         "the batch's last item alone corrects the rate",
         "settle",
         "      used = math.max(0, used + again[n] * MINUTE)",
-        "      used = math.max(0, match(state, '^%d+') + again[n] * MINUTE)",
+        "      used = math.max(0, match(rate, '^%d+') + again[n] * MINUTE)",
     ),
     Mutant(
         "a limit of concurrency alone is none",
@@ -473,8 +473,8 @@ MUTANTS = (
     Mutant(
         "a rate is corrected for each month of a batch",
         "settle",
-        "state and again and not (corrected and corrected[key])",
-        "state and again",
+        "rate and again and not corrected[key]",
+        "rate and again",
     ),
     Mutant(
         "a rate counts what others have used", "settle", "c[1] == key or c[2] == key or", "true or"

@@ -17,13 +17,15 @@ local keep_ms, keep_long_ms, lease_ms, skew, owner_count, month_count, settle_co
   unpacked('<ddddddd', packed)
 local org_config, org_quota, open_holds, stream = unpack(KEYS, 1, 4)
 local first = 4 + 4 * owner_count + 4 * month_count  -- and behind it, holds
-local holds, owners, months = kept(KEYS, first + 1), {}, {}
+local found, holds, owners, months = call('MGET', unpack(KEYS, first + 1)), {}, {}, {}
+for n = 1, #found do holds[KEYS[first + n]] = found[n] end
 for n = 1, owner_count do
   local user, api_key, behind = unpacked('ss', packed, place)
   local at = 4 * n
   place = behind
-  owners[n] = {user = user, key = api_key, name = user .. '\t' .. api_key,
-    lease = ' ' .. user .. ' ' .. api_key, counted = {KEYS[at + 4], KEYS[at + 2], org_quota}}
+  owners[n] = {user = user, place = '|' .. user .. '|' .. api_key .. '|',
+    name = user .. '\t' .. api_key, lease = ' ' .. user .. ' ' .. api_key,
+    counted = {KEYS[at + 4], KEYS[at + 2], org_quota}}
 end
 for n = 1, month_count do
   local name, behind = unpacked('s', packed, place)

@@ -55,13 +55,6 @@ local function written(state, head, held, out, charged, cost, tokens, tail)
     .. '\t' .. tokens .. '\t' .. tail
 end
 
--- The texts at keys[first] and behind, by key; false where there is none.
-local function kept(keys, first)
-  local found, texts = call('MGET', unpack(keys, first)), {}
-  for n = 1, #found do texts[keys[first + n - 1]] = found[n] end
-  return texts
-end
-
 local HOLD = '^([^\t]*)\t(([^\t]*)\t([^\t]*\t[^\t]*)\t([^\t]*)\t([^\t]*))\t([^\t]*)\t'
   .. '([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(([^\t]*)\t.*)$'
 

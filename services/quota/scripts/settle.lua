@@ -12,7 +12,7 @@
 --
 -- Made a function. What it counts is written by write().
 
-local leases, again, ended, corrected = {}, nil, nil, nil
+local leases, again, ended, corrected = {}, nil, nil, {}
 
 -- What an item comes to in all: state, nano-USD, tokens, requests. `most` is what was held, as far
 -- as known; an anomaly is never charged more, all else is charged in full. What a hold came to so far
@@ -32,17 +32,6 @@ local function flagged(told, kind, before, grace, charged, most)
   if grace then flags = flags .. ',grace' end
   if charged > most then flags = flags .. ',overrun' end
   return told == '' and string.sub(flags, 2) or flags
-end
-
--- What the batch adds for an owner, a day and a model, in the order of counters.
-local function record(o, month, day, model)
-  local name = day .. '|' .. o.user .. '|' .. o.key .. '|' .. model
-  local found = month.made[name]
-  if not found then
-    found = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, owner = o}
-    month.made[name] = found
-  end
-  return found
 end
 
 local function settle(key)
@@ -94,7 +83,12 @@ local function settle(key)
     if before == 'reserved' and kind == 'expire' then
       its_model, its_operation, its_request = described(tail)
     end
-    local r = record(o, month, day_of((its_admit or admit) + 0), its_model)
+    local name = day_of((its_admit or admit) + 0) .. o.place .. its_model
+    local r = month.made[name]  -- what the batch adds to a record, in the order of counters
+    if not r then
+      r = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, owner = o}
+      month.made[name] = r
+    end
     if before == 'reserved' then
       freed, r[1] = -held, r[1] - 1
       if rated ~= '0' then
@@ -124,21 +118,6 @@ local function settle(key)
   return charged
 end
 
--- Puts the tokens really used in place of those counted when the requests were admitted, one after
--- the other, in the rate at `key`, whatever the month: once a call.
-local function correct(key, state)
-  local used, at = match(state, '^(%d+) (%d+)$')
-  for n = 1, #again do
-    local c = ended[n].counted
-    if c[1] == key or c[2] == key or c[3] == key then
-      used = math.max(0, used + again[n] * MINUTE)
-    end
-  end
-  call('HSET', key, 'rate:tokens', int(used + 0) .. ' ' .. at)
-  corrected = corrected or {}
-  corrected[key] = true
-end
-
 -- Writes a month's records and the rankings of its users, and counts it all for key, user and
 -- organisation. Counters that may not fit into a double are written at once, so that what reserves
 -- behind reads what the KV made of them.
@@ -160,8 +139,20 @@ local function close_month(m)
   for key, s in pairs(sheets) do
     s.last = (s[9] ~= 0 or s[10] ~= 0 or s[11] ~= 0) and ALL or SETTLED
     s.old = call('HMGET', key, unpack(fields, 1, s.last))
-    local state = s.old[8]
-    if state and again and not (corrected and corrected[key]) then correct(key, state) end
+    local rate = s.old[8]
+    if rate and again and not corrected[key] then
+      -- Tokens really used take the place of those counted when the requests were admitted, one
+      -- after the other, whatever the month: once a call.
+      local used, at = match(rate, '^(%d+) (%d+)$')
+      for n = 1, #again do
+        local c = ended[n].counted
+        if c[1] == key or c[2] == key or c[3] == key then
+          used = math.max(0, used + again[n] * MINUTE)
+        end
+      end
+      call('HSET', key, 'rate:tokens', int(used + 0) .. ' ' .. at)
+      corrected[key] = true
+    end
     if s.user and s[4] ~= 0 then call('ZINCRBY', m.by_cost, int(s[4]), s.user) end
     if s.user and s[5] ~= 0 then call('ZINCRBY', m.by_requests, int(s[5]), s.user) end
     wide = wide or #(s.old[2] or '') > 15 or #(s.old[4] or '') > 15
