@@ -38,9 +38,9 @@ def load(folder: Path = FOLDER, clock: str | None = None) -> Scripts:
         *_function("admitting", folder / "reserve.lua"),
     )
     return Scripts(
-        settle=Script(*counters, asked, *settle, _alone("booking")),
-        reserve=Script(*limits, asked, *reserve, _alone("admitting")),
-        exchange=Script(*limits, asked, *settle, *reserve, folder / "exchange.lua"),
+        settle=Script(*counters, *_within(asked, *settle, _alone("booking"))),
+        reserve=Script(*limits, *_within(asked, *reserve, _alone("admitting"))),
+        exchange=Script(*limits, *_within(asked, *settle, *reserve, folder / "exchange.lua")),
         reset=Script(*front, ENTRY, folder / "reset.lua"),
         **{name: Script(*limits, folder / f"{name}.lua") for name in ("checkpoint", "forgivable")},
         **{name: Script(*front, folder / f"{name}.lua") for name in _PLAIN},
@@ -50,6 +50,11 @@ def load(folder: Path = FOLDER, clock: str | None = None) -> Scripts:
 def _function(name: str, piece: Path) -> tuple[Path | str, ...]:
     """A piece made a function; a rare one is then made only where it is needed."""
     return f"local function {name}()\n", piece, "end\n"
+
+
+def _within(*pieces: Path | str) -> tuple[Path | str, ...]:
+    """What lies in front is a function's surroundings: those within find it without a search."""
+    return "local function answer()\n", *pieces, "end\nreturn answer()\n"
 
 
 def _alone(function: str) -> str:
