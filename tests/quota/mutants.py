@@ -319,9 +319,7 @@ MUTANTS = (
         "  sheets = {}\n",
         "  for _, s in pairs(sheets) do for f = 2, 11 do s[f] = 0 end end\n",
     ),
-    Mutant(
-        "the ranking is not written", "settle", "call('ZINCRBY', m.by_cost, int(s[4]), s.user)", ""
-    ),
+    Mutant("the ranking is not written", "settle", "call('ZINCRBY', m.by_cost, s[4], s.user)", ""),
     Mutant(
         "the lease is not removed",
         "settle",

@@ -18,7 +18,7 @@
 
 local month, begun = paying_month(org_quota, now)
 turn_to(month)
-local lease, minute, now_text = int(now + lease_ms), now - now % MINUTE, int(now)
+local lease, minute, now_text = now + lease_ms, now - now % MINUTE, int(now)
 local payers, leases, rates, forbids, rated_keys = {}, {}, nil, nil, nil
 local revision = (config(org_config, 'revision')[7] or 0) + 0
 

@@ -153,8 +153,8 @@ local function close_month(m)
       call('HSET', key, 'rate:tokens', int(used + 0) .. ' ' .. at)
       corrected[key] = true
     end
-    if s.user and s[4] ~= 0 then call('ZINCRBY', m.by_cost, int(s[4]), s.user) end
-    if s.user and s[5] ~= 0 then call('ZINCRBY', m.by_requests, int(s[5]), s.user) end
+    if s.user and s[4] ~= 0 then call('ZINCRBY', m.by_cost, s[4], s.user) end
+    if s.user and s[5] ~= 0 then call('ZINCRBY', m.by_requests, s[5], s.user) end
     wide = wide or #(s.old[2] or '') > 15 or #(s.old[4] or '') > 15
   end
   if wide then write() end
