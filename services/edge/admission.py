@@ -5,7 +5,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2
 from services.common import secret
 from services.common.errors import GatewayError, Unauthenticated, Unavailable
@@ -19,6 +18,7 @@ from services.edge.exchange import Exchange
 from services.edge.grace import FAIL_OPEN, Grace
 from services.edge.hold import Hold, released, reserve_item
 from services.edge.openai import ROUTING, Ask
+from services.edge.principal import Principal
 from services.edge.principals import Principals, allowed
 from services.edge.refusals import from_refusal, rate_headers
 

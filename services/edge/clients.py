@@ -13,6 +13,7 @@ from services.edge.breaker import Breaker, NotAsked
 from services.edge.coalescer import Coalescer
 from services.edge.line import Line
 from services.edge.neighbour import nearby
+from services.edge.principal import Principal, told
 from services.edge.riders import Riders
 
 VERIFY_SECONDS = 0.25
@@ -29,7 +30,7 @@ class AuthClient:
         self._stub = auth_pb2_grpc.AuthServiceStub(channel)
         self._metadata: Metadata = (("authorization", f"Bearer {token}"),)
 
-    async def verify(self, key_hash: str) -> auth_pb2.Principal:
+    async def verify(self, key_hash: str) -> Principal:
         answer = await ask(
             self._stub.VerifyApiKey,
             auth_pb2.VerifyApiKeyRequest(key_hash=key_hash),
@@ -38,7 +39,7 @@ class AuthClient:
             "auth",
             self._again,
         )
-        return answer.principal
+        return told(answer.principal)
 
     async def credential(self, org_id: str, provider: str) -> str:
         """An organisation's own key for a provider."""

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import GatewayError
 from services.edge import errors
 from services.edge.alarm import Alarm
@@ -22,6 +21,7 @@ from services.edge.hold import Hold
 from services.edge.ledger import Ledger
 from services.edge.metrics import EdgeMetrics
 from services.edge.openai import Ask
+from services.edge.principal import Principal
 from services.edge.principals import Principals
 from services.edge.reach import Reach
 from services.edge.running import Run

@@ -13,13 +13,13 @@ import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common.errors import GatewayError
 from services.common.logs import logger
 from services.edge.grace_book import GraceBook, day_of
 from services.edge.grace_clock import Clock
 from services.edge.grace_file import GraceFile
+from services.edge.principal import Principal
 from services.edge.settlements import DurableSettlements
 
 log = logger("grace")

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2
 from services.common.ids import new_reservation_id
 from services.edge.bounds import Bound
 from services.edge.catalog import Target
 from services.edge.charge import Charge
 from services.edge.openai import Ask
+from services.edge.principal import Principal
 from services.edge.usage import Tokens
 
 _CHARGED = quota_pb2.SETTLE_OUTCOME_CHARGED
@@ -55,7 +55,8 @@ def reserve_item(
     item.operation = operation
     put(item.bound, bound.most)
     item.min_output_tokens = bound.least_output
-    item.service_tier = ask.service_tier
+    if ask.service_tier:
+        item.service_tier = ask.service_tier
     item.requested_model = ask.model
     item.request_id = request_id
     digest = hashlib.sha256(ask.raw)
@@ -90,7 +91,9 @@ class Hold(NamedTuple):
         settled.fingerprint = item.fingerprint
         settled.owner.CopyFrom(item.owner)
         settled.model = self.model
-        settled.service_tier = item.service_tier
+        tier = item.service_tier
+        if tier:
+            settled.service_tier = tier
         settled.operation = item.operation
         settled.outcome = _CHARGED if charge.billable else _RELEASED
         put(settled.usage, charge.tokens)
@@ -100,8 +103,8 @@ class Hold(NamedTuple):
             settled.flags.extend(charge.flags)
         settled.request_id = item.request_id
         settled.held_nano_usd = grant.held_nano_usd
-        settled.grace = bool(self.grace)
-        settled.edge_id = self.grace
+        if self.grace:
+            settled.grace, settled.edge_id = True, self.grace
         return settled
 
     def checkpoint(self, so_far: Tokens, want: int = 0) -> quota_pb2.CheckpointItem:

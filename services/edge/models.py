@@ -3,10 +3,10 @@
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth.v1.auth_pb2 import Principal
 from services.edge import errors
 from services.edge.call import Rooms
 from services.edge.exchange import Exchange
+from services.edge.principal import Principal
 from services.edge.principals import allowed
 
 CREATED = 1_700_000_000

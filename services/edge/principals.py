@@ -16,10 +16,10 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import NamedTuple
 
-from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import GatewayError, Unauthenticated, Unavailable
 from services.edge.breaker import Breaker
 from services.edge.clients import AuthClient
+from services.edge.principal import Principal
 
 POSITIVE_SECONDS = 60.0
 NEGATIVE_SECONDS = 10.0
@@ -181,9 +181,9 @@ def allowed(principal: Principal, requested: str, model: str) -> bool:
     """Whether every list of the principal's has a pattern for one of the two names. To show; the
     ledger decides."""
     return all(
-        any(_pattern(p).match(name) for p in each.models for name in (requested, model))
-        for each in principal.allowed_models
-        if each.models
+        any(_pattern(p).match(name) for p in patterns for name in (requested, model))
+        for patterns in principal.allowed_models
+        if patterns
     )
 
 

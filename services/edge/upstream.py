@@ -12,11 +12,11 @@ from typing import NamedTuple
 import httpx
 import orjson
 
-from gateway.auth.v1.auth_pb2 import Principal
 from services.edge import faults
 from services.edge.addresses import Place, checked
 from services.edge.catalog import Provider
 from services.edge.faults import UpstreamFailed
+from services.edge.principal import Principal
 from services.edge.transport import Exchange as Reply
 from services.edge.transport import LeanTransport, Pool, Resolve, resolve, wire
 

@@ -22,7 +22,6 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from uvicorn.server import ServerState
 
-from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1 import quota_pb2 as pb
 from services.common import logs, secret
 from services.common.process import SWITCH_SECONDS, settle_heap
@@ -41,6 +40,7 @@ from services.edge.ledger import Ledger
 from services.edge.limits import LimitedProtocol
 from services.edge.metrics import EdgeMetrics
 from services.edge.outbox import Outbox
+from services.edge.principal import Principal
 from services.edge.principals import Principals
 from services.edge.running import Running
 from services.edge.settings import EdgeSettings

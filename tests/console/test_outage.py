@@ -11,13 +11,14 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.auth.v1 import admin_pb2, auth_pb2
+from gateway.auth.v1 import admin_pb2
 from services.common.errors import Unavailable
 from services.edge.admin.remote import Remote
 from services.edge.console.routes import console_routes
 from services.edge.console.session import COOKIE, Session, Sessions
 from services.edge.envelope import Envelope
 from services.edge.metrics import EdgeMetrics
+from services.edge.principal import Principal
 from tests.console.browser import hidden
 from tests.edge_admin.recorder import Recorder
 
@@ -26,7 +27,7 @@ SESSION = Session("admin", "an-admin-key", "ada", "", "the-token", 4_000_000_000
 WRITE = {"origin": "http://edge", "sec-fetch-site": "same-origin"}
 
 
-async def nobody(key_hash: str) -> auth_pb2.Principal:
+async def nobody(key_hash: str) -> Principal:
     raise Unavailable("auth is away")
 
 

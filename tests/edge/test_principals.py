@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import Unauthenticated, Unavailable
 from services.edge.clients import AuthClient
+from services.edge.principal import Principal
 from services.edge.principals import (
     NEGATIVE_SECONDS,
     POSITIVE_SECONDS,

@@ -7,12 +7,12 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from gateway.auth.v1.auth_pb2 import Principal
 from services.common.settings import SettingsError
 from services.edge.catalog import Provider, load_catalog, placed
 from services.edge.catalog_file import read_catalog
 from services.edge.dispatch import LEAST_PATIENCE, Dispatch, _patience
 from services.edge.faults import UpstreamFailed
+from services.edge.principal import Principal
 from services.edge.reach import FAILURES, PAUSE_SECONDS, Reach
 from services.edge.upstream import Upstream
 from services.quota import catalog as prices

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from gateway.auth.v1.auth_pb2 import Principal
 from gateway.quota.v1.quota_pb2 import (
     SETTLE_OUTCOME_CHARGED,
     CheckpointReservationsResponse,
@@ -28,6 +27,7 @@ from services.edge.grace_file import GraceFile
 from services.edge.heartbeat import Heartbeat, look, take_in
 from services.edge.journal import now_ms
 from services.edge.outbox import Outbox
+from services.edge.principal import Principal
 from tests.waiting import until
 
 DAY_MS = 86_400_000

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.auth.v1.auth_pb2 import Principal
 from services.common.errors import GatewayError, PermissionDenied, Unauthenticated, Unavailable
 from services.edge.breaker import FAILURES, PROBE_SECONDS
+from services.edge.principal import Principal
 from services.edge.principals import (
     PATIENCE_SECONDS,
     POSITIVE_SECONDS,

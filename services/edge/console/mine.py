@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway.auth.v1 import admin_pb2, auth_pb2
+from gateway.auth.v1 import admin_pb2
 from gateway.quota.v1 import admin_pb2 as quota_pb2
 from gateway.quota.v1 import quota_pb2 as money_pb2
 from services.common.ids import new_request_id
@@ -15,10 +15,11 @@ from services.edge.admin.usage import usage_row
 from services.edge.asking import Answer, Asked, Rpc
 from services.edge.console.spending import Spending, chosen_month
 from services.edge.console.visit import Visit
+from services.edge.principal import Principal
 
 _PAGE = 1_000
 
-Verify = Callable[[str], Awaitable[auth_pb2.Principal]]
+Verify = Callable[[str], Awaitable[Principal]]
 """The principal behind the hash of an API key. Raises GatewayError."""
 
 
@@ -50,7 +51,7 @@ class Mine:
             chart=spent.chart("model"),
             models=spent.by("model"),
             days=sorted(spent.by("day"), key=lambda row: str(row["day"]), reverse=True),
-            allowed=[list(each.models) for each in who.allowed_models],
+            allowed=[list(patterns) for patterns in who.allowed_models],
             month=month,
             base_url=visit.base_url,
             model=visit.example_model,
@@ -61,7 +62,7 @@ class Mine:
         request = quota_pb2.GetUsageRequest(owner=owner)
         return translate.usage(await self._quota(self._remote.quota.GetUsage, request))
 
-    async def _spending(self, who: auth_pb2.Principal, month: str) -> Spending:
+    async def _spending(self, who: Principal, month: str) -> Spending:
         request = quota_pb2.ListUsageRecordsRequest(
             org_id=who.org_id, user_id=who.user_id, month=month, page_size=_PAGE
         )
