@@ -8,7 +8,7 @@ import pytest
 
 from services.common import keys
 from services.common.errors import Internal
-from services.quota.items import Owner, Reserve, Settle
+from services.quota.items import Granted, Owner, Reserve, Settle
 from services.quota.months import month_of, next_start_ms
 from services.quota.pricing import Bound, Tokens
 from tests.quota.duel import START
@@ -154,3 +154,14 @@ async def test_what_is_settled_stands_where_the_reserve_behind_it_stumbles(ledge
     counted = {"spent": 40, "held": 7, "requests": 1, "input_tokens": 7, "output_tokens": 3}
     assert counters == dict.fromkeys(("key", "user", "org"), counted)
     assert await ledger.kv.hget(quota_keys(owner)["org"], "running") == "1"
+
+
+async def test_a_hold_that_cannot_be_read_does_not_keep_others_from_reserving(
+    ledger: World,
+) -> None:
+    owner = await ledger.owner()
+    first, second = reserve(owner), reserve(owner)
+    await ledger.kv.set(keys.hold(owner.org, first.id), "reserved")
+    booked, admitted = await ledger.store.settle_and_reserve([settle(first, 40)], [second])
+    assert booked is None
+    assert isinstance(admitted[0], Granted)

@@ -31,8 +31,9 @@ return function(configured, counted, tokens, count)
   local asked, tightest, refusal = {1, tokens}, {-1, 0, 0, -1, 0, 0}, nil
   for i = 1, 3 do
     for r = 1, 2 do
-      local kind, limit = KINDS[r], tonumber(configured[i][r + 3] or nil)
+      local kind, limit = KINDS[r], configured[i][r + 3]
       if limit then
+        limit = limit + 0
         local used, at = leaked(counted[i][kind], limit)
         local ms = wait(used, limit, asked[r])
         if ms ~= 0 and not refusal then
@@ -51,7 +52,8 @@ return function(configured, counted, tokens, count)
         end
       end
     end
-    local most, _, _, running = tonumber(configured[i][6] or nil), standing(counted[i])
+    local most, _, _, running = configured[i][6], standing(counted[i])
+    most = most and most + 0
     if most and running >= most and not refusal then
       refusal = {'RATE_LIMITED', i,
         {retry = most > 0 and 1000 or 0, kind = 'concurrency', rate = most}}

@@ -41,7 +41,7 @@ local function settle(key)
   kind = kind == 1 and 'charge' or kind == 2 and 'release' or 'expire'
   local o, text = owners[number], holds[key]
   local before, head, its_fingerprint, its_owner, its_month, its_admit, held_text, out, its_charged,
-    cost_so_far, tokens_so_far, tail, rated
+    cost_so_far, tokens_so_far, tail, rated, held
   -- What ends the matter before anything is booked.
   if not text then
     if kind == 'expire' then
@@ -53,6 +53,7 @@ local function settle(key)
   else
     before, head, its_fingerprint, its_owner, its_month, its_admit, held_text, out, its_charged,
       cost_so_far, tokens_so_far, tail, rated = match(text, HOLD)
+    held = held_text + 0
     if (fingerprint ~= '' and its_fingerprint ~= fingerprint) or its_owner ~= o.name then
       return {'CONFLICT', before, tonumber(its_charged), its_month}
     end
@@ -65,7 +66,6 @@ local function settle(key)
       return {'ALIVE', before, 0, its_month}
     end
   end
-  local held = held_text and held_text + 0
   local most = held or (known_held > 0 and known_held or math.huge)
   local state, charged, tokens, requests =
     outcome(kind, cost, told_tokens, told_flags, most, cost_so_far, tokens_so_far)
