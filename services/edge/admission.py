@@ -111,7 +111,9 @@ class Admission:
             raise refused
         self._grace.see(caller.principal, target.model)
         hold = Hold(item, result.grant, bound, target.model, headers)
-        return hold, await self._current(caller, result)
+        if result.revision in (0, caller.principal.revision):
+            return hold, caller.principal
+        return hold, await self._renewed(caller)
 
     async def _undecided(
         self,
@@ -150,10 +152,8 @@ class Admission:
         headers = {"x-gateway-grace": "true"}
         return Hold(item, grant, bound, item.model, headers, self._grace.edge_id), principal
 
-    async def _current(self, caller: Caller, result: quota_pb2.ReserveResult) -> Principal:
-        """The principal, asked for again when the ledger knows a newer one."""
-        if result.revision in (0, caller.principal.revision):
-            return caller.principal
+    async def _renewed(self, caller: Caller) -> Principal:
+        """The principal, asked for again: the ledger knows a newer one."""
         try:
             return await self._principals.refresh(caller.key_hash)
         except GatewayError:

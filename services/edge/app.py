@@ -1,6 +1,6 @@
 """Every route of the edge, in one expression."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -94,8 +94,8 @@ class _Fork:
         self._hot = hot
         self._rest = rest
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._hot.get(scope["path"], self._rest)(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._hot.get(scope["path"], self._rest)(scope, receive, send)
 
 
 def _both(path: str, endpoint: ASGIApp) -> list[Route]:

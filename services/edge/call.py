@@ -1,5 +1,6 @@
 """One call of an OpenAI API, told from its beginning to its end."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,13 +48,13 @@ class Call:
         self._rooms = rooms
         self._alarms = Alarms()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         exchange = Exchange(scope, receive, send)
         exchange.facts["operation"] = self._api.operation
         given = exchange.header(b"x-client-request-id")
         if given:
             exchange.facts["client_request_id"] = given[:128].decode("latin-1")
-        await self._answer(exchange)
+        return self._answer(exchange)
 
     async def _answer(self, exchange: Exchange) -> None:
         rooms, api = self._rooms, self._api

@@ -1,7 +1,8 @@
 """auth and quota as the edge sees them: a deadline on every call, errors back in our tree."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import grpc
 
@@ -20,6 +21,8 @@ VERIFY_SECONDS = 0.25
 RESERVE_SECONDS = 0.25
 BOOK_SECONDS = 1.0
 READ_SECONDS = 5.0
+
+Reserving = Coroutine[Any, Any, quota_pb2.ReserveResult]
 
 
 class AuthClient:
@@ -119,10 +122,10 @@ class QuotaClient:
         self._reserves = Coalescer(self._reserve)
         self._riders = Riders(self._settle, lambda: self._reserves.busy)
 
-    async def reserve(self, item: quota_pb2.ReserveItem) -> quota_pb2.ReserveResult:
+    def reserve(self, item: quota_pb2.ReserveItem) -> Reserving:
         """Raises NotAsked where the ledger has not heard of it."""
         self._breaker.check()
-        return await self._reserves(item)
+        return self._reserves(item)
 
     async def checkpoint(
         self, items: Sequence[quota_pb2.CheckpointItem]

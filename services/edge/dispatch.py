@@ -111,10 +111,15 @@ class Dispatch:
         provider = target.provider
         self._reach.check(provider.base_url)
         exchange, principal = order.exchange, order.principal
+        credential = provider.credential
+        if provider.kind == "cloudflare-rest":
+            credential = provider.cloudflare_token
+        elif provider.name in principal.providers_with_key:
+            credential = await self._own(provider, principal)
         form = Form(
             provider.base_url,
             order.api.path,
-            await self._credential(target, principal),
+            credential,
             order.ask.form.media_type if order.ask.form else b"application/json",
             order.ask.stream,
         )
@@ -148,15 +153,10 @@ class Dispatch:
                 return reply
             attempt += 1
 
-    async def _credential(self, target: Target, principal: Principal) -> str:
-        """The organisation's own key, or the gateway's."""
-        provider = target.provider
-        if provider.kind == "cloudflare-rest":
-            return provider.cloudflare_token
-        if provider.name not in principal.providers_with_key:
-            return provider.credential
+    async def _own(self, provider: Provider, principal: Principal) -> str:
+        """The organisation's own key."""
         try:
-            return await self._principals.credential(principal, target.provider.name)
+            return await self._principals.credential(principal, provider.name)
         except GatewayError as error:
             raise errors.unavailable("auth") from error
 

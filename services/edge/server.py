@@ -41,6 +41,7 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=type("Protocol", (LimitedProtocol,), {"limits": limits}),
+                interface="asgi3",
                 ws="none",
                 lifespan="off",
                 access_log=False,

@@ -229,9 +229,9 @@ async def measure(kind: str, directory: Path, turns: int, requests: int, profile
     )
     short_cut(kind in traffic.STREAMS)
     config = uvicorn.Config(
-        application(directory, principal), http=LimitedProtocol, ws="none", lifespan="off",
-        access_log=False, log_config=None, log_level="error", server_header=False,
-        proxy_headers=False, timeout_keep_alive=75,
+        application(directory, principal), http=LimitedProtocol, interface="asgi3",
+        ws="none", lifespan="off", access_log=False, log_config=None, log_level="error",
+        server_header=False, proxy_headers=False, timeout_keep_alive=75,
     )  # fmt: skip
     config.load()
     state = ServerState()
