@@ -50,10 +50,11 @@ def test_no_server_at_all_is_one_clear_line(
 
 def test_the_store_persists_evicts_nothing_and_opens_no_port(kv_flush: str) -> None:
     with redis.Redis.from_url(kv_flush, protocol=3, decode_responses=True) as client:
-        config = client.config_get("append*", "maxmemory-policy", "port", "save")
+        config = client.config_get("append*", "maxmemory-policy", "port", "save", "hash-*")
     assert config["appendonly"] == "yes"
     assert config["appendfsync"] == "everysec"
     assert config["maxmemory-policy"] == "noeviction"
+    assert config["hash-max-listpack-entries"] == "32"
     assert config["port"] == "0"
     assert config["save"] == ""
     assert stat.S_IMODE(Path(kv_flush.removeprefix("unix://")).stat().st_mode) == 0o600
