@@ -16,6 +16,8 @@ from services.common.logs import logger
 log = logger("edge")
 
 _LOCK = "lock"
+_TRIES = 100
+"""An edge that starts beside us may take a new directory of ours, which nobody has locked yet."""
 
 
 class Slot:
@@ -46,14 +48,15 @@ class Slot:
 def take(data_dir: Path) -> Slot:
     """An abandoned directory, or a new one. Raises OSError where nothing can be written."""
     (data_dir / "edges").mkdir(parents=True, exist_ok=True, mode=0o700)
-    for slot in abandoned(data_dir):
-        return slot
-    path = data_dir / "edges" / f"edge_{secrets.token_hex(8)}"
-    path.mkdir(mode=0o700)
-    taken = _locked(path)
-    if taken is None:
-        raise OSError(f"{path} was taken by somebody else")
-    return taken
+    for _ in range(_TRIES):
+        for slot in abandoned(data_dir):
+            return slot
+        path = data_dir / "edges" / f"edge_{secrets.token_hex(8)}"
+        path.mkdir(mode=0o700)
+        taken = _locked(path)
+        if taken is not None:
+            return taken
+    raise OSError(f"{path} was taken by somebody else")
 
 
 def abandoned(data_dir: Path) -> Iterator[Slot]:

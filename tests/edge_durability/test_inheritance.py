@@ -95,6 +95,26 @@ async def died(path: Path, ledger: Ledger) -> None:
     await outbox.drain(1)
 
 
+def test_edges_that_start_together_each_have_a_directory_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = slot._locked
+    others: list[slot.Slot | None] = []
+
+    def beaten(path: Path) -> slot.Slot | None:
+        """Somebody else looks between the making of a directory and its locking, three times."""
+        if len(others) < 3 and not list(path.iterdir()):
+            others.append(locked(path))
+        return locked(path)
+
+    monkeypatch.setattr(slot, "_locked", beaten)
+    ours = slot.take(tmp_path)
+    taken = [each for each in (ours, *others) if each is not None]
+    assert len({each.edge_id for each in taken}) == 4
+    for each in taken:
+        each.release()
+
+
 async def test_a_restarted_edge_books_what_ran_and_gets_no_second_share(
     tmp_path: Path, ledger: Ledger
 ) -> None:
