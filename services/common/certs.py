@@ -99,7 +99,7 @@ def _sign(
     issuer_key = authority[1] if authority else key
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=not authority, path_length=None if authority else 0), True),
-        (_usage(signs=not authority), True),
+        (key_usage(signs=not authority), True),
         (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False),
     ]
@@ -123,7 +123,8 @@ def _sign(
     return builder.sign(issuer_key, hashes.SHA256()), key
 
 
-def _usage(*, signs: bool) -> x509.KeyUsage:
+def key_usage(*, signs: bool) -> x509.KeyUsage:
+    """What a certificate's key is for: an authority's ``signs`` others."""
     return x509.KeyUsage(
         digital_signature=not signs,
         key_cert_sign=signs,

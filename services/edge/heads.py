@@ -6,10 +6,10 @@ from typing import Any
 
 from uvicorn._types import HTTPScope
 
+from services.edge.cycle import Header
+
 HEAD = "gateway.head"
 """Where a scope has its Head, if there is one."""
-
-Header = tuple[bytes, bytes]
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})\r\n", re.IGNORECASE)
 _LONGEST = 8 << 10

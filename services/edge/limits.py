@@ -95,9 +95,8 @@ class LimitedProtocol(Connection):
             if self.cycle is None or self.cycle.response_complete:
                 self._expect_within(self.limits.head_seconds)
         elif self._unparsed > 2 * self.limits.head_bytes:
-            self._refuse(
-                errors.head_too_large()
-            )  # a header, a trailer or a chunk's extension without an end
+            # a header, a trailer or a chunk's extension without an end
+            self._refuse(errors.head_too_large())
         elif self._at is _HEAD:
             self._expect_within(self.limits.head_seconds)
         else:

@@ -1,8 +1,10 @@
 """A head said again is answered exactly as if it were read again."""
 
 import asyncio
+import http.client
 import json
 import random
+import socket
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from services.edge import connection, heads
 from services.edge.heads import HEAD, learned
 from services.edge.limits import LimitedProtocol
 from tests.edge.test_cycle import Wire
+from tests.edge.wire import raw_connection, raw_request
+from tests.edge.world import Member, World
 
 SCOPE: Any = {"type": "http"}
 HEAD_LINES = b"POST /a?b=c HTTP/1.1\r\nHost: e\r\nX-One: 1\r\n"
@@ -233,3 +237,23 @@ async def test_a_body_may_come_in_any_pieces(repeated: list[bytes]) -> None:
     *told, _ = await answers([head(1) + b"x", head(300), *pieces, again[-1:]])
     assert [len(one["body"]) // 2 for one in told] == [1, 300, 0]
     assert repeated == [b"300"]
+
+
+def test_a15_a_key_in_a_repeated_head_is_refused_once_it_is_revoked(gateway: World) -> None:
+    one, other = gateway.member(), gateway.member()
+    body = b'{"model":"simulator/echo","messages":[{"role":"user","content":"Hello"}]}'
+
+    def asked(wire: socket.socket, member: Member) -> int:
+        wire.sendall(raw_request(member, body))
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        answer.read()
+        return answer.status
+
+    with raw_connection(gateway.url) as wire:
+        assert [asked(wire, who) for who in (one, one, other, other, one, one)] == [200] * 6
+        spent = [gateway.usage(who).spent_nano_usd for who in (one, other)]
+        gateway.ask_auth("RevokeApiKey", user_id=one.user, key_id=one.key_id)
+        assert [asked(wire, who) for who in (one, one, other, other)] == [401, 401, 200, 200]
+    assert gateway.usage(one).spent_nano_usd == spent[0]
+    assert gateway.usage(other).spent_nano_usd == 2 * spent[1]

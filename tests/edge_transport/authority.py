@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from services.common.certs import key_usage
+
 
 def certificate(
     name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None
@@ -17,17 +19,6 @@ def certificate(
     now = datetime.datetime.now(datetime.UTC)
     signed_by = issuer[0].subject if issuer else subject
     signing = issuer[1] if issuer else key
-    usage = x509.KeyUsage(
-        digital_signature=issuer is not None,
-        key_cert_sign=issuer is None,
-        crl_sign=issuer is None,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -41,7 +32,7 @@ def certificate(
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False
         )
-        .add_extension(usage, critical=True)
+        .add_extension(key_usage(signs=issuer is None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(signing, hashes.SHA256())
     )
